@@ -1,0 +1,32 @@
+"""The batches that losses see. Named tuples, so a misspelt field is an error."""
+
+from typing import NamedTuple
+
+import jax
+
+
+class Transition(NamedTuple):
+    """One step, or several summed into one, for each of B rows.
+
+    `discount` is gamma^k x mask, with k the number of steps really taken: losses bootstrap with it, so
+    n-step targets need no further code. `mask` is 0 only where the task itself ended.
+    """
+
+    obs: jax.Array  # [B, ...]
+    action: jax.Array  # [B, A] in [-1, 1], or [B] int32
+    reward: jax.Array  # [B], sum of gamma^j r over the k steps
+    next_obs: jax.Array  # [B, ...], the observation k steps later
+    mask: jax.Array  # [B], 0 where the task ended within the k steps
+    discount: jax.Array  # [B]
+    next_action: jax.Array  # like action; the one recorded at next_obs, zero where none was
+
+
+class Window(NamedTuple):
+    """L rows in a row, for each of B starts. Past the recording's end the last row is repeated and `inside` is 0."""
+
+    obs: jax.Array  # [B, L, ...]
+    action: jax.Array  # [B, L, A] or [B, L] int32
+    reward: jax.Array  # [B, L]
+    mask: jax.Array  # [B, L]
+    ends: jax.Array  # [B, L], 1 on the row that holds only a final observation
+    inside: jax.Array  # [B, L], 1 on rows of the recording; every sequence loss uses it
