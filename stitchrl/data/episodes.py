@@ -1,0 +1,48 @@
+"""Where the recorded trajectories stop. numpy only; imports no JAX."""
+
+import numpy as np
+
+from stitchrl.data.columns import Columns
+
+BLOCK_BYTES = 2**24  # compared at once, so that a million images need no second copy
+
+
+def episode_ends(columns: Columns) -> np.ndarray:
+    """True on the last recorded row of each trajectory: terminal, timeout, gap, or last row of the file.
+
+    Returns bool [N]. A row that is both terminal and timeout is one end, and there the task ended.
+    """
+    ends = columns.terminal.astype(bool) | gaps(columns)
+    if columns.timeout is not None:
+        ends |= columns.timeout.astype(bool)
+    ends[-1:] = True
+    return ends
+
+
+def gaps(columns: Columns) -> np.ndarray:
+    """True where no flag is set and yet the next row does not begin where this one stopped; bool [N].
+
+    Found by next_obs[i] != obs[i + 1], so all False when the file has no next observations. Floats may differ
+    by rounding (1e-6 + 1e-5 |x|): a recorder that stores one of the two at lower precision left no gap.
+    """
+    n, found = len(columns), np.zeros(len(columns), bool)
+    if columns.next_obs is None or n < 2:
+        return found
+    rows = max(1, BLOCK_BYTES // max(1, columns.obs[:1].nbytes))
+    for start in range(0, n - 1, rows):
+        stop = min(start + rows, n - 1)
+        found[start:stop] = _differ(columns.next_obs[start:stop], columns.obs[start + 1 : stop + 1])
+    found &= ~columns.terminal.astype(bool)
+    if columns.timeout is not None:
+        found &= ~columns.timeout.astype(bool)
+    return found
+
+
+def _differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Rows in which two [R, ...] arrays are not the same observation; NaN differs from everything."""
+    if np.issubdtype(a.dtype, np.floating):
+        with np.errstate(invalid='ignore', over='ignore'):
+            same = np.abs(a - b) <= 1e-6 + 1e-5 * np.abs(b)
+    else:
+        same = a == b
+    return ~same.reshape(len(same), -1).all(axis=1)
