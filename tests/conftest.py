@@ -1,0 +1,43 @@
+"""What holds in every test: strict JAX, no network, repeatable examples, no cache left from an earlier run."""
+
+import os
+import socket
+
+import hypothesis
+import jax
+import pytest
+
+hypothesis.settings.register_profile('repeatable', deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile('repeatable')
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')  # [B] - [B, 1] is an error, not a [B, B]
+jax.config.update('jax_debug_nans', True)  # a NaN out of a compiled function raises where it was made
+
+# The environment is for the commands that tests start, the config for this process.
+if 'JAX_PLATFORMS' not in os.environ:
+    os.environ['JAX_PLATFORMS'] = 'cpu'
+    jax.config.update('jax_platforms', 'cpu')
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+    os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
+    jax.config.update('jax_enable_compilation_cache', False)
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+
+@pytest.fixture(autouse=True)
+def nans(request):
+    """Tests marked `nans` make NaNs on purpose."""
+    with jax.debug_nans(request.node.get_closest_marker('nans') is None):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """A connection to another machine fails the test; sockets within this one stay allowed."""
+    connect = socket.socket.connect
+
+    def guarded(sock, address):
+        if sock.family == socket.AF_UNIX or address[0] in ('127.0.0.1', '::1', 'localhost'):
+            return connect(sock, address)
+        raise OSError(f'a test tried to reach {address}; tests run without a network')
+
+    monkeypatch.setattr(socket.socket, 'connect', guarded)
