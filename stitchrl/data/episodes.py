@@ -38,11 +38,21 @@ def gaps(columns: Columns) -> np.ndarray:
     return found
 
 
+def lengths(ends: np.ndarray) -> np.ndarray:
+    """Steps of each trajectory, int [E], from the `ends` of `episode_ends`."""
+    return np.diff(np.flatnonzero(ends), prepend=-1)
+
+
+def returns(reward: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Undiscounted sum of rewards of each trajectory, float64 [E]."""
+    last = np.flatnonzero(ends)
+    return np.add.reduceat(reward, np.r_[0, last[:-1] + 1], dtype=np.float64) if len(last) else np.zeros(0)
+
+
 def _differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Rows in which two [R, ...] arrays are not the same observation; NaN differs from everything."""
-    if np.issubdtype(a.dtype, np.floating):
+    same = a == b
+    if np.issubdtype(a.dtype, np.floating) and not same.all():
         with np.errstate(invalid='ignore', over='ignore'):
-            same = np.abs(a - b) <= 1e-6 + 1e-5 * np.abs(b)
-    else:
-        same = a == b
+            same |= np.abs(a - b) <= 1e-6 + 1e-5 * np.abs(b)
     return ~same.reshape(len(same), -1).all(axis=1)

@@ -1,0 +1,97 @@
+"""Readers of recordings: one file per format, each `read(path) -> Columns`. Imports no JAX.
+
+The kind is told by the bytes, not by the name; a name that claims another kind is refused.
+"""
+
+import difflib
+import os
+from importlib import import_module
+from pathlib import Path
+
+from stitchrl.data.columns import Columns
+from stitchrl.errors import BadData, UsageError
+
+FORMATS = {'hdf5': 'stitchrl.data.formats.hdf5', 'npz': 'stitchrl.data.formats.npz'}
+SUFFIXES = {'.hdf5': 'hdf5', '.h5': 'hdf5', '.hdf': 'hdf5', '.npz': 'npz'}
+HDF5 = b'\x89HDF\r\n\x1a\n'
+SIGNATURES = {HDF5: 'hdf5', b'PK\x03\x04': 'npz', b'PK\x05\x06': 'npz'}
+OTHERS = {  # kinds that people try, and what to do with them
+    b'\x93NUMPY': 'a single numpy array; save the columns together with np.savez',
+    b'PAR1': 'Parquet; save its columns with np.savez',
+    b'\x1f\x8b': 'gzip; unpack it first',
+    b'\x80': 'a pickle, which could run code and is never opened; save the arrays with np.savez',
+    b'version https://git-lfs': 'a Git LFS pointer, not the data; run git lfs pull',
+}
+
+
+def read(path: str | Path, format: str | None = None) -> Columns:
+    """The columns of the recording at `path`, as numpy arrays in the recorder's own units.
+
+    `format` is one of FORMATS; None: told by the file's first bytes. Raises UsageError for a path or format
+    that does not exist, BadData for a file that cannot be used.
+    """
+    path = Path(path)
+    if format is not None and format not in FORMATS:
+        raise UsageError(f'format {format!r} is not known; choose from {", ".join(FORMATS)}')
+    _check_path(path)
+    kind, claimed = recognise(path), SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise BadData(f'{path}: not {_either(format or claimed)}; it looks like {_looks(path)}')
+    if format not in (None, kind):
+        raise BadData(f'{path}: read as {format} was asked for, but its bytes are {kind}. Fix: --format {kind}')
+    if format is None and claimed not in (None, kind):
+        raise BadData(
+            f'{path}: the name says {claimed}, but its bytes are {kind}. '
+            f'Fix: rename it to {path.with_suffix("." + kind).name}, or pass --format {kind}'
+        )
+    return import_module(FORMATS[kind]).read(path)
+
+
+def recognise(path: Path) -> str | None:
+    """The format of a file by its bytes, or None. HDF5 may stand behind a user block of 512 x 2^k bytes."""
+    with path.open('rb') as file:
+        head = file.read(8)
+        for signature, kind in SIGNATURES.items():
+            if head.startswith(signature):
+                return kind
+        offset, size = 512, path.stat().st_size
+        while offset < size:
+            file.seek(offset)
+            if file.read(8) == HDF5:
+                return 'hdf5'
+            offset *= 2
+    return None
+
+
+def _check_path(path: Path) -> None:
+    """Raise unless `path` is a file with something in it that may be opened."""
+    if os.path.isdir(path):
+        raise BadData(f'{path}: is a folder, expected a file ({", ".join(FORMATS)}). Fix: name the file in it')
+    if not os.path.exists(path):
+        siblings = os.listdir(path.parent) if os.path.isdir(path.parent) and os.access(path.parent, os.R_OK) else []
+        near = difflib.get_close_matches(path.name, siblings, n=1)
+        raise UsageError(f'{path}: no such file' + (f'; did you mean {path.parent / near[0]}?' if near else ''))
+    if not os.path.isfile(path):
+        raise BadData(f'{path}: not a regular file, expected {_either(None)}. Fix: copy the data into a file')
+    try:
+        with path.open('rb') as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise BadData(f'{path}: cannot be opened ({error.strerror}). Fix: check its permissions') from error
+    if empty:
+        raise BadData(f'{path}: empty file (0 bytes). Fix: copy it again from where it was recorded')
+
+
+def _either(kind: str | None) -> str:
+    return kind or ' or '.join(FORMATS)
+
+
+def _looks(path: Path) -> str:
+    """What an unknown file seems to be, for the message."""
+    with path.open('rb') as file:
+        head = file.read(32)
+    for signature, words in OTHERS.items():
+        if head.startswith(signature):
+            return words
+    kind = 'text' if all(32 <= byte < 127 or byte in b'\t\r\n' for byte in head) else 'binary data of another kind'
+    return f'{kind} (it begins with {head[:16]!r}). Fix: save the columns with np.savez'
