@@ -1,4 +1,4 @@
-"""What holds in every test: strict JAX, no network, repeatable examples, no cache left from an earlier run."""
+"""What holds in every test: strict JAX, no network, repeatable examples, no cache of an earlier run."""
 
 import os
 import socket
