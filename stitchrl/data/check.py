@@ -41,7 +41,7 @@ def refuse(findings: Sequence[Finding]) -> None:
 
 
 def bounds(columns: Columns, low: Bound = None, high: Bound = None) -> tuple[np.ndarray, np.ndarray, str]:
-    """Action bounds, float64 [A] and [A], and where they come from: 'stated', else 'assumed' to be [-1, 1] where
+    """Action bounds, float64 [A] and [A], and where they come from: 'stated', else 'assumed' [-1, 1] where
     all actions lie in it, else 'observed'. For discrete actions 0 and the largest one seen, [1] and [1].
     """
     low, high = _stated(columns, low, high)
@@ -56,14 +56,14 @@ def bounds(columns: Columns, low: Bound = None, high: Bound = None) -> tuple[np.
 
 
 def fingerprint(columns: Columns) -> str:
-    """sha256, hex, of names, dtypes, shapes and values: the same columns in another format have the same one."""
+    """sha256, hex, of names, dtypes, shapes and values: the same columns in another format have the same."""
     digest = hashlib.sha256()
     for field in fields(columns):
         value = getattr(columns, field.name)
         if value is not None and field.name != 'notes':
             x = np.ascontiguousarray(value)
             digest.update(f'{field.name} {x.dtype.str} {x.shape};'.encode())
-            digest.update(x.reshape(-1).view(np.uint8))
+            digest.update(x.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -97,7 +97,9 @@ def _misshapen(columns: Columns, name: str, x: np.ndarray) -> Iterator[Finding]:
     elif name == 'actions' and not columns.discrete:
         want = (None, None)
     if x.dtype.kind not in kinds:
-        yield error(name, f'dtype is {x.dtype}', 'save flags as booleans' if kinds == 'b' else 'save plain numbers')
+        yield error(
+            name, f'dtype is {x.dtype}', 'save flags as booleans' if kinds == 'b' else 'save plain numbers'
+        )
     if x.ndim != len(want) or any(w not in (None, n) for w, n in zip(want, x.shape, strict=True)):
         expected = ' x '.join('N' if i == 0 else 'any' if w is None else str(w) for i, w in enumerate(want))
         what = f'shape is {" x ".join(map(str, x.shape)) or "()"}, expected {expected}'
@@ -131,7 +133,7 @@ def _bound_errors(columns: Columns, low: Bound, high: Bound) -> Iterator[Finding
 
 def _not_finite(columns: Columns) -> Iterator[Finding]:
     for name, x in named(columns).items():
-        if x.dtype.kind != 'f' or np.isfinite(x.min()) and np.isfinite(x.max()):
+        if x.dtype.kind != 'f' or np.isfinite([x.min(), x.max()]).all():
             continue
         for word, test in (('NaN', np.isnan), ('infinite', np.isinf)):
             bad = test(x).reshape(len(x), -1)
@@ -147,7 +149,10 @@ def _outside(columns: Columns, low: Bound, high: Bound) -> Iterator[Finding]:
     if columns.discrete and (rows := np.flatnonzero(a < 0)).size:
         yield error('actions', f'{a[rows[0]]} is no choice', 'number the choices from 0', rows)
     low, high, source = bounds(columns, low, high)
-    if source != 'stated':
+    if source == 'observed' and not columns.discrete and (flat := np.flatnonzero(low == high)).size:
+        what = f'dimension {flat[0]} is always {low[flat[0]]:g}, so its range cannot be told from the data'
+        yield error('actions', what, 'state the bounds with --low and --high')
+    if source != 'stated' or ((a.min(axis=0) >= low) & (a.max(axis=0) <= high)).all():
         return
     excess = np.maximum(low - a, a - high) / (high - low)  # in ranges; NaN is an error of its own
     worst = excess.max(axis=1)

@@ -22,7 +22,8 @@ class Finding:
     def __str__(self) -> str:
         where = '' if self.row is None else f', row {self.row:,}'
         many = self.row is not None and self.count is not None and self.count > 1
-        return f'{self.field}{where}{f" (first of {self.count:,})" if many else ""}: {self.what}. Fix: {self.fix}.'
+        more = f' (first of {self.count:,})' if many else ''
+        return f'{self.field}{where}{more}: {self.what}. Fix: {self.fix}'
 
 
 def error(field: str, what: str, fix: str, rows: np.ndarray | None = None) -> Finding:
@@ -42,5 +43,7 @@ def _finding(severity: str, field: str, what: str, fix: str, rows: np.ndarray | 
 
 def named(columns: Columns) -> dict[str, np.ndarray]:
     """The arrays there are, by the names they have in a file."""
-    arrays = {names[0]: getattr(columns, field) for field, names in NAMES.items() if field not in ('low', 'high')}
+    arrays = {
+        names[0]: getattr(columns, field) for field, names in NAMES.items() if field not in ('low', 'high')
+    }
     return {name: x for name, x in arrays.items() if x is not None}

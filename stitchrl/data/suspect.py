@@ -35,12 +35,21 @@ def saturated(action: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarr
 
 def _flags(columns: Columns) -> Iterator[Finding]:
     if columns.timeout is not None and (both := np.flatnonzero(columns.terminal & columns.timeout)).size:
-        yield warning('terminals', 'terminal and timeout on one row; the task is taken to have ended', 'none needed', both)
+        yield warning(
+            'terminals',
+            'terminal and timeout on one row; the task is taken to have ended',
+            'none needed',
+            both,
+        )
     if (share := columns.terminal.mean()) > 0.5:
-        yield warning('terminals', f'{share:.0%} of all rows end the task', 'invert the column if 0 means ended')
+        yield warning(
+            'terminals', f'{share:.0%} of all rows end the task', 'invert the column if 0 means ended'
+        )
     if columns.timeout is None and columns.next_obs is None:
         what = 'no such column and no next_observations: where a time limit cut an episode cannot be seen'
-        yield warning('timeouts', what, 'add the column, 1 on the last row of each episode that a limit ended')
+        yield warning(
+            'timeouts', what, 'add the column, 1 on the last row of each episode that a limit ended'
+        )
 
 
 def _time_limits(columns: Columns) -> Iterator[Finding]:
@@ -51,10 +60,15 @@ def _time_limits(columns: Columns) -> Iterator[Finding]:
     longest = last[failed & (steps == steps.max())]
     if steps.max() > 1 and len(longest) >= max(3, OFTEN * failed.sum()):
         what = (
-            f'{len(longest):,} of {failed.sum():,} episodes marked terminal have the same length, the longest '
-            f'({steps.max():,} steps): probably a time limit'
+            f'{len(longest):,} of {failed.sum():,} episodes marked terminal have the same length, '
+            f'the longest ({steps.max():,} steps): probably a time limit'
         )
-        yield warning('terminals', what, 'mark those rows in timeouts instead; as it is, their value is taken as 0', longest)
+        yield warning(
+            'terminals',
+            what,
+            'mark those rows in timeouts instead; as it is, their value is taken as 0',
+            longest,
+        )
 
 
 def _recording(columns: Columns) -> Iterator[Finding]:
@@ -64,7 +78,9 @@ def _recording(columns: Columns) -> Iterator[Finding]:
         what = 'the next row does not begin where this one stopped; the trajectory ends here'
         if len(holes) > len(columns) / 2:
             what += ' (so often that the rows may be shuffled)'
-        yield warning('next_observations', what, 'keep the rows in time order, or mark these in timeouts', holes)
+        yield warning(
+            'next_observations', what, 'keep the rows in time order, or mark these in timeouts', holes
+        )
     if not columns.terminal[-1] and not (columns.timeout is not None and columns.timeout[-1]):
         partial = np.arange(len(columns) - lengths(episode_ends(columns))[-1], len(columns))
         what = f'the recording stops in the middle of an episode ({len(partial):,} rows of it)'
@@ -78,15 +94,18 @@ def _observations(columns: Columns) -> Iterator[Finding]:
     low, high = x.min(axis=0), x.max(axis=0)
     constant = np.flatnonzero(low == high)
     if len(constant) and len(x) > 1:
-        yield warning('observations', f'{_dims(constant)} never changes', 'leave out what says nothing')
+        yield warning('observations', f'constant in {_dims(constant)}', 'leave out what says nothing')
     twins = [f'{a} = {b}' for a, b in _duplicates(x) if low[a] != high[a]]
     if twins:
         what = f'the same values in two dimensions ({_some(twins)})'
         yield warning('observations', what, 'leave one of the two out')
-    huge = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > HUGE)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    huge = np.flatnonzero((largest > HUGE) & np.isfinite(largest))
     if len(huge):
         rows = np.flatnonzero((np.abs(x) > HUGE).any(axis=1))
-        yield warning('observations', f'{_dims(huge)} goes beyond {HUGE:g}', 'check for outliers and units', rows)
+        yield warning(
+            'observations', f'beyond {HUGE:g} in {_dims(huge)}', 'check for outliers and units', rows
+        )
 
 
 def _rewards(columns: Columns) -> Iterator[Finding]:
@@ -107,7 +126,7 @@ def _actions(columns: Columns, low: np.ndarray, high: np.ndarray, source: str) -
     share = saturated(columns.action, low, high)
     often = np.flatnonzero(share > OFTEN)
     if len(often):
-        what = f'{_dims(often)} is at a bound in up to {share.max():.0%} of the rows'
+        what = f'at a bound in up to {share.max():.0%} of the rows in {_dims(often)}'
         yield warning('actions', what, 'check the bounds; a policy cannot be surer than its range')
 
 

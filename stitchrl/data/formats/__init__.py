@@ -5,6 +5,7 @@ The kind is told by the bytes, not by the name; a name that claims another kind 
 
 import difflib
 import os
+import stat
 from importlib import import_module
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def read(path: str | Path, format: str | None = None) -> Columns:
     if kind is None:
         raise BadData(f'{path}: not {_either(format or claimed)}; it looks like {_looks(path)}')
     if format not in (None, kind):
-        raise BadData(f'{path}: read as {format} was asked for, but its bytes are {kind}. Fix: --format {kind}')
+        raise BadData(
+            f'{path}: read as {format} was asked for, but its bytes are {kind}. Fix: --format {kind}'
+        )
     if format is None and claimed not in (None, kind):
         raise BadData(
             f'{path}: the name says {claimed}, but its bytes are {kind}. '
@@ -65,21 +68,28 @@ def recognise(path: Path) -> str | None:
 
 def _check_path(path: Path) -> None:
     """Raise unless `path` is a file with something in it that may be opened."""
-    if os.path.isdir(path):
-        raise BadData(f'{path}: is a folder, expected a file ({", ".join(FORMATS)}). Fix: name the file in it')
-    if not os.path.exists(path):
-        siblings = os.listdir(path.parent) if os.path.isdir(path.parent) and os.access(path.parent, os.R_OK) else []
-        near = difflib.get_close_matches(path.name, siblings, n=1)
-        raise UsageError(f'{path}: no such file' + (f'; did you mean {path.parent / near[0]}?' if near else ''))
-    if not os.path.isfile(path):
-        raise BadData(f'{path}: not a regular file, expected {_either(None)}. Fix: copy the data into a file')
     try:
-        with path.open('rb') as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise BadData(f'{path}: cannot be opened ({error.strerror}). Fix: check its permissions') from error
-    if empty:
+        kind = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, 'strerror', None) or str(error)
+        raise UsageError(f'{path}: {reason.lower()}{_nearest(path)}') from error
+    if not stat.S_ISREG(kind.st_mode):
+        what = 'is a folder' if stat.S_ISDIR(kind.st_mode) else 'is not a regular file'
+        raise BadData(f'{path}: {what}, expected one file ({_either(None)}). Fix: name the data file itself')
+    if kind.st_size == 0:
         raise BadData(f'{path}: empty file (0 bytes). Fix: copy it again from where it was recorded')
+    if not os.access(path, os.R_OK):
+        raise BadData(f'{path}: may not be read. Fix: check its permissions')
+
+
+def _nearest(path: Path) -> str:
+    """A file beside the missing one with nearly its name, as a question; or nothing."""
+    try:
+        siblings = [sibling.name for sibling in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return ''
+    near = difflib.get_close_matches(path.name, siblings, n=1)
+    return f'; did you mean {path.parent / near[0]}?' if near else ''
 
 
 def _either(kind: str | None) -> str:
@@ -93,5 +103,9 @@ def _looks(path: Path) -> str:
     for signature, words in OTHERS.items():
         if head.startswith(signature):
             return words
-    kind = 'text' if all(32 <= byte < 127 or byte in b'\t\r\n' for byte in head) else 'binary data of another kind'
+    kind = (
+        'text'
+        if all(32 <= byte < 127 or byte in b'\t\r\n' for byte in head)
+        else 'binary data of another kind'
+    )
     return f'{kind} (it begins with {head[:16]!r}). Fix: save the columns with np.savez'

@@ -1,6 +1,5 @@
 """From the arrays of a file to `Columns`: which names mean what, dtypes, ranks, sizes. Imports no JAX."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,10 @@ NAMES = {  # field of Columns -> the names it may have in a file; the first one 
 }
 AMBIGUOUS = ('dones', 'done')  # does not say whether the task ended or only the recording
 MAX_BYTES = 2**35  # 32 GiB of columns, declared
-MAX_RATIO, SMALL_BYTES = 300, 2**28  # a larger file that unpacks to more than 300 times itself is no recording
+MAX_RATIO, SMALL_BYTES = (
+    300,
+    2**28,
+)  # a larger file that unpacks to more than 300 times itself is no recording
 DAMAGE = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 
 
@@ -35,40 +37,42 @@ def reading(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
         raise
     except (*DAMAGE, *errors) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise BadData(
-            f'{path}: truncated or damaged {kind} file ({reason}). Fix: copy it again from where it was recorded.'
-        ) from error
+        fix = 'copy it again from where it was recorded'
+        raise BadData(f'{path}: truncated or damaged {kind} file ({reason}). Fix: {fix}') from error
 
 
 def choose(path: Path, has: Callable[[str], bool], found: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Which column of the file is which field, and notes on those passed over. Raises BadData if one is missing."""
+    """Field -> name in the file, and notes on names passed over. `found`: the first names there are, to show.
+
+    Raises BadData where a column is missing or its name does not say what it means.
+    """
     names, notes = {}, []
     for field, synonyms in NAMES.items():
         present = [name for name in synonyms if has(name)]
-        names |= {field: name for name in present[:1]}
-        notes += [f'{name}: not used, {present[0]} means the same' for name in present[1:]]
-    listing = ', '.join(found[:12]) + (', ...' if len(found) > 12 else '') or 'nothing'
-    for field in ('obs', 'action', 'reward'):
+        if present:
+            names[field] = present[0]
+            notes += [f'{name}: not used, {present[0]} means the same' for name in present[1:]]
+    for field, hint in (('obs', ''), ('action', ''), ('reward', '; zeros will do for cloning')):
         if field not in names:
-            hint = ' For cloning alone a column of zeros will do.' if field == 'reward' else ''
+            listing = ', '.join(found[:12]) + (', ...' if len(found) > 12 else '')
+            wanted = ' or '.join(NAMES[field])
             raise BadData(
-                f'{path}: no column {NAMES[field][0]} (or {", ".join(NAMES[field][1:])}); found {listing}. '
-                f'Fix: save it under one of these names.{hint}'
+                f'{path}: no column {wanted}; found {listing or "none"}. Fix: add or rename it{hint}'
             )
     done = next((name for name in AMBIGUOUS if has(name)), None)
     if done and 'terminal' not in names and 'timeout' not in names:
         raise BadData(
-            f'{path}: column {done} does not say whether the task or only the recording ended. '
-            'Fix: save the ends of the task as terminals and the time limits as timeouts.'
+            f'{path}: column {done} does not say whether the task ended or only the recording. '
+            'Fix: save the ends of the task as terminals and the time limits as timeouts'
         )
     return names, notes
 
 
 def guard_dtype(path: Path, name: str, dtype: np.dtype) -> None:
-    """Refuse what is not a plain number: objects (they would be unpickled), text, records, complex numbers."""
+    """Refuse what is not plain numbers: objects (they would be unpickled), text, records, complex."""
     if dtype.kind not in 'biuf':
         what = 'objects (pickles or text), which are never opened' if dtype.hasobject else f'{dtype}'
-        raise BadData(f'{path}: {name} holds {what}. Fix: save it as a plain array of numbers.')
+        raise BadData(f'{path}: {name} holds {what}. Fix: save it as a plain array of numbers')
 
 
 def guard_size(path: Path, declared: dict[str, tuple[tuple[int, ...], int]]) -> None:
@@ -76,85 +80,81 @@ def guard_size(path: Path, declared: dict[str, tuple[tuple[int, ...], int]]) -> 
     total, stored = sum(size for _, size in declared.values()), path.stat().st_size
     if total <= MAX_BYTES and total <= max(SMALL_BYTES, MAX_RATIO * stored):
         return
-    name, (shape, size) = max(declared.items(), key=lambda item: item[1][1])
+    name, (shape, _) = max(declared.items(), key=lambda item: item[1][1])
     raise BadData(
-        f'{path}: declares {human(total)} of columns in a file of {human(stored)} (limits: {human(MAX_BYTES)}, and '
-        f'{MAX_RATIO} times the file); the largest is {name}, {" x ".join(map(str, shape))}, {human(size)}. '
-        'Nothing was read. Fix: if the data is real, save it in parts or without compression.'
+        f'{path}: a file of {human(stored)} declares {human(total)} of columns, {name} alone '
+        f'{" x ".join(map(str, shape))}; at most {human(MAX_BYTES)} and {MAX_RATIO} times the file are read. '
+        'Fix: if the data is real, save it in parts or without compression'
     )
 
 
-def human(size: float) -> str:
+def human(size: int) -> str:
     """Bytes in words: 1536 -> '1.5 kB'."""
-    power = min(4, int(math.log(max(size, 1), 1000)))
+    power = min(4, (len(str(size)) - 1) // 3)
     return f'{size / 1000**power:.{1 if power else 0}f} {("bytes", "kB", "MB", "GB", "TB")[power]}'
 
 
 def convert(path: Path, field: str, name: str, x: np.ndarray, notes: list[str]) -> np.ndarray:
     """One column as `Columns` wants it; appends to `notes` what was decided. Raises BadData."""
     if x.ndim == 0 and field not in ('low', 'high'):
-        raise BadData(f'{path}: {name} is a single number. Fix: save one row per step.')
+        raise BadData(f'{path}: {name} is a single number. Fix: save one row per step')
     if field in ('reward', 'terminal', 'timeout') and x.ndim == 2 and x.shape[1] == 1:
         x = x[:, 0]
     if field in ('terminal', 'timeout'):
         return _flags(path, name, x)
     if field == 'action' and x.dtype.kind in 'biu':
         return _choices(path, name, x)
+    if field in ('obs', 'next_obs') and x.dtype == np.uint8 and x.ndim > 2:  # images
+        return np.ascontiguousarray(x)
     if field in ('obs', 'next_obs', 'action') and x.ndim == 1:
         x = x[:, None]
-    if field in ('obs', 'next_obs') and x.dtype == np.uint8 and x.ndim > 2:
-        return np.ascontiguousarray(x)
-    return _floats(name, x, notes)
-
-
-def _floats(name: str, x: np.ndarray, notes: list[str]) -> np.ndarray:
     if x.dtype != np.float32:
         notes.append(f'{name}: {x.dtype.name} in the file, float32 here')
-    with np.errstate(over='ignore'):  # becomes inf, which `check` reports
+    with np.errstate(over='ignore'):  # becomes infinite, which `check` reports
         return np.ascontiguousarray(x, dtype=np.float32)
 
 
 def _flags(path: Path, name: str, x: np.ndarray) -> np.ndarray:
     if x.dtype != bool:
-        bad = np.flatnonzero((x != 0) & (x != 1))
+        bad = np.argwhere((x != 0) & (x != 1))
         if len(bad):
-            row, value = np.unravel_index(bad[0], x.shape)[0], x.flat[bad[0]]
-            raise BadData(f'{path}: {name}, row {row} (first of {len(bad)}): {value}. Fix: only 0 and 1 are flags.')
+            where = f'{name}, row {bad[0][0]} (first of {len(bad)})'
+            raise BadData(f'{path}: {where}: {x[tuple(bad[0])]} is no flag. Fix: save 0 and 1 only')
     return np.ascontiguousarray(x, dtype=bool)
 
 
 def _choices(path: Path, name: str, x: np.ndarray) -> np.ndarray:
     x = x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x
     if x.ndim != 1:
-        raise BadData(
-            f'{path}: {name} has {" x ".join(map(str, x.shape))} integers. '
-            'Fix: save one integer per row for choices, or floats for continuous actions.'
+        shape = ' x '.join(map(str, x.shape))
+        fix = 'save one integer per row for choices, floats for continuous actions'
+        raise BadData(f'{path}: {name} holds {shape} integers. Fix: {fix}')
+    if x.dtype != bool and len(bad := np.flatnonzero((x < 0) | (x >= 2**31))):
+        where, fix = (
+            f'{name}, row {bad[0]} (first of {len(bad)})',
+            'number the choices from 0, or save floats',
         )
-    wide = np.flatnonzero((x < 0) | (x >= 2**31)) if x.dtype != bool else np.zeros(0, int)
-    if len(wide):
-        value = x[wide[0]]
-        raise BadData(
-            f'{path}: {name}, row {wide[0]} (first of {len(wide)}): {value}. '
-            'Fix: number the choices from 0, or save continuous actions as floats.'
-        )
+        raise BadData(f'{path}: {where}: {x[bad[0]]} is no choice. Fix: {fix}')
     return np.ascontiguousarray(x, dtype=np.int32)
 
 
 def assemble(columns: dict[str, np.ndarray], names: dict[str, str], notes: list[str]) -> Columns:
-    """Columns from converted arrays. Without a terminals column no step is taken as an end of the task."""
-    low, high = columns.pop('low', None), columns.pop('high', None)
+    """`Columns` of converted arrays. Without a terminals column no step is taken as an end of the task."""
+    bounds = {field: columns.pop(field) for field in ('low', 'high') if field in columns}
     action = columns['action']
-    used = [f'{name}: read as {NAMES[field][0]}' for field, name in names.items() if name != NAMES[field][0]]
+    said = [f'{name}: read as {NAMES[field][0]}' for field, name in names.items() if name != NAMES[field][0]]
     if 'terminal' not in columns:
-        notes.append('no terminals column: no step is taken as an end of the task')
+        said.append('no terminals column: no step is taken as an end of the task')
         columns['terminal'] = np.zeros(len(columns['obs']), bool)
-    if np.issubdtype(action.dtype, np.integer) and not (low is None and high is None):
-        notes.append('action_low and action_high: not used, the actions are choices')
-        low = high = None
-    width = action.shape[-1]
-    return Columns(**columns, low=_bound(low, width), high=_bound(high, width), notes=(*used, *notes))
+    if bounds and np.issubdtype(action.dtype, np.integer):
+        said.append('action_low and action_high: not used, the actions are choices')
+        bounds = {}
+    low, high = (_bound(bounds.get(field), action) for field in ('low', 'high'))
+    return Columns(**columns, low=low, high=high, notes=(*said, *notes))
 
 
-def _bound(x: np.ndarray | None, width: int) -> tuple[float, ...] | None:
-    """A stated bound as floats; one number stands for every dimension."""
-    return None if x is None else tuple(float(v) for v in (np.repeat(x, width) if x.size == 1 else x.ravel()))
+def _bound(x: np.ndarray | None, action: np.ndarray) -> tuple[float, ...] | None:
+    """A stated bound as floats; a single number stands for every dimension."""
+    return (
+        None if x is None else tuple(map(float, np.repeat(x, action.shape[-1]) if x.size == 1 else x.ravel()))
+    )

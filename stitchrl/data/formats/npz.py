@@ -29,17 +29,22 @@ def read(path: Path) -> Columns:
 
 
 def _declared(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], int]:
-    """Shape and bytes of a member, from its header alone; both sizes it states, the zip's and numpy's, must agree.
+    """Shape and bytes of a member, from its header alone; the zip's size must agree with numpy's.
 
     numpy allocates what the header says before it reads, so the header is not taken on trust.
     """
     with archive.open(f'{name}.npy') as member:
         version = np.lib.format.read_magic(member)
         if version not in HEADERS:
-            raise BadData(f'{path}: {name} is not a plain array (npy version {version}). Fix: save plain numbers.')
+            raise BadData(
+                f'{path}: {name} is not a plain array (npy version {version}). Fix: save plain numbers'
+            )
         shape, _, dtype = HEADERS[version](member)
         guard_dtype(path, name, dtype)
-        size, held = math.prod(shape) * dtype.itemsize, archive.getinfo(f'{name}.npy').file_size - member.tell()
+        size, held = (
+            math.prod(shape) * dtype.itemsize,
+            archive.getinfo(f'{name}.npy').file_size - member.tell(),
+        )
     if size != held:
-        raise BadData(f'{path}: {name} declares {size} bytes but holds {held}. Fix: save the file again.')
+        raise BadData(f'{path}: {name} declares {size} bytes but holds {held}. Fix: save the file again')
     return shape, size

@@ -1,0 +1,53 @@
+"""`stitch data inspect PATH`: look at a recording before anything is trained on it."""
+
+import argparse
+import json
+from dataclasses import asdict
+
+from stitchrl.data.formats import FORMATS
+
+
+def main(argv: list[str]) -> int:
+    """Run `stitch data ...`. Exit code 0, or 4 when the recording has errors; raises StitchError."""
+    return inspect(_parser().parse_args(argv))
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """Print what is in the file, for a person or as JSON."""
+    from rich.console import Console
+
+    from stitchrl.data.check import check
+    from stitchrl.data.formats import read
+    from stitchrl.data.inspect import inspect as screen
+    from stitchrl.data.summary import summary
+
+    columns = read(args.path, args.format)
+    findings = check(columns, args.low, args.high)
+    errors = any(finding.severity == 'error' for finding in findings)
+    if args.json:
+        told = summary(columns, args.low, args.high) | {'findings': [asdict(finding) for finding in findings]}
+        print(json.dumps({'path': args.path} | told, indent=2, allow_nan=False))
+    else:
+        Console(highlight=False).print(screen(columns, findings, args.low, args.high, args.path))
+    return 4 if errors else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser('stitch data', description='Look at recordings.')
+    verbs = parser.add_subparsers(dest='verb', required=True)
+    verb = verbs.add_parser(
+        'inspect',
+        help='what each column is, ranges, episodes, returns, and what is wrong',
+        description='Say what a recording holds and what is wrong with it. Exit code 4 if it has errors.',
+        epilog='example: stitch data inspect recording.hdf5 --low -1 --high 1',
+    )
+    verb.add_argument('path', metavar='PATH', help='the recording, a file')
+    verb.add_argument(
+        '--format', choices=list(FORMATS), help='what it is, where its name says something else'
+    )
+    verb.add_argument(
+        '--low', type=float, nargs='+', help='lower action bounds, one number or one per dimension'
+    )
+    verb.add_argument('--high', type=float, nargs='+', help='upper action bounds')
+    verb.add_argument('--json', action='store_true', help='everything as JSON')
+    return parser
