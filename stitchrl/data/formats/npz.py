@@ -13,10 +13,13 @@ from stitchrl.errors import BadData
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
+MEMBERS = 1000
+
 
 def read(path: Path) -> Columns:
     """The columns of an npz file. Raises BadData, with the column and a fix, for what cannot be used."""
     with reading(path, 'npz', zipfile.BadZipFile, zlib.error), zipfile.ZipFile(path) as archive:
+        _agree(path, archive)
         members = {name.removesuffix('.npy') for name in archive.namelist() if name.endswith('.npy')}
         names, notes = choose(path, members.__contains__, sorted(members))
         guard_size(path, {name: _declared(path, archive, name) for name in names.values()})
@@ -26,6 +29,17 @@ def read(path: Path) -> Columns:
                 array = np.lib.format.read_array(member, allow_pickle=False)
             columns[field] = convert(path, field, name, array, notes)
     return assemble(columns, names, notes)
+
+
+def _agree(path: Path, archive: zipfile.ZipFile) -> None:
+    """Open every member once: a flipped bit in one of its two names must not make a column vanish unseen."""
+    members = archive.infolist()
+    if len(members) > MEMBERS:
+        raise BadData(
+            f'{path}: {len(members):,} arrays, expected at most {MEMBERS:,}. Fix: save only the columns'
+        )
+    for member in members:
+        archive.open(member).close()
 
 
 def _declared(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], int]:
