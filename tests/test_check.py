@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stitchrl.data.check import bounds, check, fingerprint, refuse
@@ -224,7 +224,6 @@ def test_arguments_go_before_the_bounds_of_the_file():
 
 
 @given(st.integers(0, N - 1), st.integers(0, 2), st.sampled_from([np.nan, np.inf, -np.inf]))
-@settings(deadline=None)
 def test_a_bad_value_is_found_wherever_it_is(row, dim, value):
     for field, name in (('obs', 'observations'), ('next_obs', 'next_observations')):
         first = check(poisoned(field, (row, dim), value))[0]

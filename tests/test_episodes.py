@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stitchrl.data import episodes
@@ -51,7 +51,6 @@ def test_gaps_are_only_the_unflagged_breaks():
     st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=30),
     st.integers(1, 64),
 )
-@settings(deadline=None)
 def test_blocks_do_not_change_the_answer(flags, block):
     terminal, timeout, broken = (np.array(x) for x in zip(*flags, strict=True))
     columns = walk(terminal, timeout, next_obs=np.arange(1, len(flags) + 1) + 7 * broken)

@@ -94,7 +94,7 @@ def recordings(draw):
 
 
 @given(recordings())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_round_trip(tmp_path_factory, arrays):
     folder = tmp_path_factory.mktemp('round')
     for kind, write in WRITERS.items():

@@ -52,13 +52,12 @@ def _heading(words: str, detail: str = '') -> Text:
 
 
 def _table(*headings: str) -> Table:
-    """A table without lines; columns whose heading begins with > are right-aligned."""
+    """A table without lines; > before a heading aligns it to the right, ~ lets the column wrap."""
     header = any(heading.strip('>') for heading in headings)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style='dim', show_header=header)
     for heading in headings:
-        table.add_column(
-            heading.lstrip('>'), justify='right' if heading.startswith('>') else 'left', no_wrap=True
-        )
+        side = 'right' if heading.startswith('>') else 'left'
+        table.add_column(heading.strip('>~'), justify=side, no_wrap='~' not in heading)
     return table
 
 
@@ -68,7 +67,7 @@ def _indent(table: RenderableType) -> Padding:
 
 def _columns(told: dict[str, Any]) -> Iterator[RenderableType]:
     yield _heading('Columns')
-    table = _table('', 'what it is', '>shape', 'type', 'values')
+    table = _table('', '~what it is', '>shape', 'type', 'values')
     for name, column in told['columns'].items():
         values = f'true in {column["true"]:,} rows' if 'true' in column else 'none finite'
         if 'min' in column:

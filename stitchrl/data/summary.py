@@ -14,10 +14,10 @@ SAMPLE = 100_000  # rows that a small histogram is made of
 SPARKS = '▁▂▃▄▅▆▇█'
 WORDS = {
     'observations': 'what the agent saw',
-    'next_observations': 'what it saw afterwards',
+    'next_observations': 'what it saw next',
     'rewards': 'what it was given',
-    'terminals': 'the task itself ended',
-    'timeouts': 'cut without the task ending',
+    'terminals': 'the task ended',
+    'timeouts': 'the episode was cut',
 }
 
 

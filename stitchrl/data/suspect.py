@@ -28,8 +28,8 @@ def warnings(columns: Columns, low: np.ndarray, high: np.ndarray, source: str) -
 
 def saturated(action: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Share of rows within 1 % of a bound, for each action dimension; float [A]."""
-    middle, half = (high + low) / 2, (high - low) / 2
-    with np.errstate(invalid='ignore'):
+    with np.errstate(invalid='ignore', over='ignore'):  # not finite: an error of its own
+        middle, half = (high + low) / 2, (high - low) / 2
         return (np.abs(action - middle.astype(np.float32)) >= SATURATED * half).mean(axis=0)
 
 
