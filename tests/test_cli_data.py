@@ -45,6 +45,8 @@ def test_a_program_reads_json(path, capsys):
 def test_errors_in_the_recording_are_shown_and_leave_with_code_4(path, capsys, options):
     assert main(['inspect', path, '--low', '-1', '--high', '1', *options]) == BadData.code == 4
     assert 'lies outside [-1, 1]' in ' '.join(capsys.readouterr().out.split())
+    assert main(['inspect', path, '--low', '-1', *options]) == BadData.code
+    assert 'only the lower bound is given' in capsys.readouterr().out
 
 
 def test_a_file_that_cannot_be_read_raises(path, tmp_path):

@@ -37,9 +37,9 @@ def line(text, *words):
 
 def test_what_it_says():
     text = screen(recording(notes=('a note',)), title='walk.npz')
-    assert line(text, 'walk.npz').startswith('walk.npz 200 rows, 7.6 kB in memory, sha256 ')
+    assert text.startswith('walk.npz\n200 steps, 7.6 kB in memory, sha256 ')
     assert line(text, 'what the agent saw').startswith('observations what the agent saw 200 x 3 float32 -')
-    assert line(text, 'terminals', 'bool') == 'terminals the task ended 200 bool true in 3 rows'
+    assert line(text, 'terminals', 'bool') == 'terminals the task ended 200 bool true in 3'
     assert line(text, 'a note') == '- a note'
     assert line(text, '  1  0.5   0.5').startswith('1 0.5 0.5 0.5 0 ')
     assert line(text, 'length') == 'length 31 49.5 50 70'

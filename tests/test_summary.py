@@ -47,7 +47,7 @@ def test_columns():
         'max': 8,
     }
     assert told['terminals']['true'] == 2
-    assert told['actions']['what'] == 'what it did, continuous'
+    assert told['actions']['what'] == 'continuous actions'
     assert list(told) == [
         'observations',
         'actions',
@@ -82,7 +82,7 @@ def test_actions():
 def test_choices():
     told = summary(recording(action=np.int32([0, 3, 3, 0, 1, 1, 1, 1, 0])))
     assert told['actions'] == {'choices': [0, 1, 3], 'counts': [3, 4, 2]}
-    assert told['columns']['actions']['what'] == 'what it did, a choice'
+    assert told['columns']['actions']['what'] == 'choices'
 
 
 def test_returns():
@@ -108,6 +108,7 @@ BROKEN = {
     'NaN': recording(obs=np.where(OBS == 4, np.nan, OBS)),
     'infinite': recording(reward=np.full(9, np.inf, np.float32)),
     'nothing finite': recording(obs=OBS * np.nan, action=OBS * np.nan),
+    'an infinite action': recording(action=np.float32([np.inf, 7, 2, 0, 0, 0, 0, 0, 0])[:, None]),
     'lengths': recording(reward=np.zeros(3, np.float32)),
     'no rows': Columns(OBS[:0], OBS[:0], OBS[:0, 0], TERMINAL[:0]),
 }
@@ -117,7 +118,18 @@ BROKEN = {
 def test_broken_recordings_are_still_described_in_strict_json(name):
     told = summary(BROKEN[name])
     assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert ('episodes' in told) == (name in ('NaN', 'infinite', 'nothing finite'))
+    assert ('episodes' in told) == (name not in ('lengths', 'no rows'))
+
+
+def test_bounds_that_do_not_fit_leave_only_the_columns():
+    assert 'episodes' not in summary(recording(), low=[-1, -1, -1], high=1)
+    assert 'episodes' not in summary(recording(), low=-1)
+
+
+def test_wide_observations_are_drawn_in_part():
+    wide = np.tile(OBS, 50)
+    told = summary(recording(obs=wide, next_obs=None))['observations']
+    assert (len(told['min']), len(told['histogram'])) == (100, 64)
 
 
 def test_statistics_leave_out_rows_that_are_not_finite():

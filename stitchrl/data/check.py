@@ -25,12 +25,16 @@ def check(columns: Columns, low: Bound = None, high: Bound = None) -> list[Findi
     """All findings, errors first. `low` and `high` are the action bounds, one number or one per dimension;
     they go before those in the file. Columns that do not fit together are not looked into any further.
     """
-    broken = list(shape_errors(columns)) or list(_bound_errors(columns, low, high))
-    if broken:
-        return broken
+    if misfit := misfits(columns, low, high):
+        return misfit
     findings = [*_not_finite(columns), *_outside(columns, low, high), *_no_ends(columns)]
     findings += warnings(columns, *bounds(columns, low, high))
     return sorted(findings, key=lambda finding: finding.severity)
+
+
+def misfits(columns: Columns, low: Bound = None, high: Bound = None) -> list[Finding]:
+    """Errors for which the columns, or columns and bounds, cannot be looked at together."""
+    return _shape_errors(columns) or list(_bound_errors(columns, low, high))
 
 
 def refuse(findings: Sequence[Finding]) -> None:
@@ -67,7 +71,7 @@ def fingerprint(columns: Columns) -> str:
     return digest.hexdigest()
 
 
-def shape_errors(columns: Columns) -> list[Finding]:
+def _shape_errors(columns: Columns) -> list[Finding]:
     """No rows, dtypes, ranks and widths that are not those of `Columns`, columns of different lengths."""
     arrays = named(columns)
     found = [finding for name, x in arrays.items() for finding in _misshapen(columns, name, x)]

@@ -40,8 +40,8 @@ def inspect(
 ) -> Group:
     """A rich renderable of `summary(columns)` and the findings of `check`, for rich's Console.print."""
     told = summary(columns, low, high)
-    facts = f'{told["steps"]:,} rows, {human(told["bytes"])} in memory, sha256 {told["fingerprint"][:12]}'
-    parts: list[RenderableType] = [Text.assemble((title, 'bold'), '  ', (facts, 'dim')), *_columns(told)]
+    facts = f'{told["steps"]:,} steps, {human(told["bytes"])} in memory, sha256 {told["fingerprint"][:12]}'
+    parts: list[RenderableType] = [Text.assemble((title, 'bold'), '\n', (facts, 'dim')), *_columns(told)]
     if 'episodes' in told:
         parts += [*_dimensions(told), *_actions(told), *_episodes(told)]
     return Group(*parts, *_findings(findings))
@@ -69,10 +69,10 @@ def _columns(told: dict[str, Any]) -> Iterator[RenderableType]:
     yield _heading('Columns')
     table = _table('', '~what it is', '>shape', 'type', 'values')
     for name, column in told['columns'].items():
-        values = f'true in {column["true"]:,} rows' if 'true' in column else 'none finite'
+        values = f'true in {column["true"]:,}' if 'true' in column else 'none finite'
         if 'min' in column:
             values = f'{column["min"]:.4g} to {column["max"]:.4g}'
-        shape = ' x '.join(f'{n:,}' for n in column['shape'])
+        shape = ' x '.join(map(str, column['shape']))
         table.add_row(name, column['what'], shape, column['dtype'], values)
     yield _indent(table)
     for note in told['notes']:

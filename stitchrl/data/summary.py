@@ -1,23 +1,24 @@
 """A recording in plain numbers and words: columns, dimensions, episodes, ends, returns. Imports no JAX."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from stitchrl.data.check import Bound, bounds, fingerprint, shape_errors
+from stitchrl.data.check import Bound, bounds, fingerprint, misfits
 from stitchrl.data.columns import Columns
 from stitchrl.data.episodes import episode_ends, gaps, lengths, returns
 from stitchrl.data.finding import named
 from stitchrl.data.suspect import saturated
 
-SAMPLE = 100_000  # rows that a small histogram is made of
+SAMPLE, DRAWN = 100_000, 64  # rows that a small histogram is made of; dimensions that get one
 SPARKS = '▁▂▃▄▅▆▇█'
 WORDS = {
     'observations': 'what the agent saw',
     'next_observations': 'what it saw next',
     'rewards': 'what it was given',
     'terminals': 'the task ended',
-    'timeouts': 'the episode was cut',
+    'timeouts': 'episode was cut',
 }
 
 
@@ -34,7 +35,7 @@ def summary(columns: Columns, low: Bound = None, high: Bound = None) -> dict[str
         'notes': list(columns.notes),
         'columns': {name: _column(columns, name, x) for name, x in arrays.items()},
     }
-    if shape_errors(columns):
+    if misfits(columns, low, high):
         return whole
     ends = episode_ends(columns)
     total = returns(columns.reward, ends)
@@ -49,7 +50,7 @@ def summary(columns: Columns, low: Bound = None, high: Bound = None) -> dict[str
 
 def _column(columns: Columns, name: str, x: np.ndarray) -> dict[str, Any]:
     if name == 'actions':
-        what = 'what it did, ' + ('a choice' if columns.discrete else 'continuous')
+        what = 'choices' if columns.discrete else 'continuous actions'
     else:
         what = WORDS[name]
     about: dict[str, Any] = {'what': what, 'shape': list(x.shape), 'dtype': str(x.dtype)}
@@ -75,10 +76,12 @@ def _dimensions(x: np.ndarray) -> dict[str, list[Any]]:
     square = np.einsum('nd,nd->d', x, x, dtype=np.float64) / len(x)  # no copy in float64
     std = np.sqrt(np.maximum(square - mean**2, 0))
     some = x[:: max(1, len(x) // SAMPLE)]
-    sparks = [_spark(np.histogram(some[:, d].astype(np.float64), bins=12)[0]) for d in range(x.shape[1])]
+    drawn = [some[:, d].astype(np.float64) for d in range(min(DRAWN, x.shape[1]))]
     least, largest = x.min(axis=0), x.max(axis=0)
     values = {'min': least, 'mean': mean, 'max': largest, 'std': std}
-    return {name: v.tolist() for name, v in values.items()} | {'histogram': sparks}
+    return {name: v.tolist() for name, v in values.items()} | {
+        'histogram': [_spark(np.histogram(d, bins=12)[0]) for d in drawn]
+    }
 
 
 def _spark(counts: np.ndarray) -> str:
@@ -93,7 +96,7 @@ def _actions(columns: Columns, low: Bound, high: Bound) -> dict[str, Any]:
     a = _finite(columns.action)
     if len(a) == 0:
         return {}
-    lows, highs, source = bounds(columns, low, high)
+    lows, highs, source = bounds(replace(columns, action=a), low, high)
     limits = {'bounds': source, 'low': lows.tolist(), 'high': highs.tolist()}
     return _dimensions(a) | limits | {'saturated': saturated(a, lows, highs).tolist()}
 
