@@ -21,6 +21,10 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
     jax.config.update('jax_enable_compilation_cache', False)
 os.environ.setdefault('MPLBACKEND', 'Agg')
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ.setdefault(
+        'NPROC', '1'
+    )  # XLA's threads: one for each worker beats two workers with all of them
 
 
 @pytest.fixture(autouse=True)
