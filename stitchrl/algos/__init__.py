@@ -1,0 +1,23 @@
+"""The table of algorithms: name -> (module, one line). Nothing is imported before it is asked for."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from types import ModuleType
+
+from stitchrl.errors import UsageError
+
+ALGORITHMS = {
+    'bc': ('stitchrl.algos.offline.bc', 'imitate every action of the data'),
+    'filtered_bc': ('stitchrl.algos.offline.filtered_bc', 'imitate the best tenth of the episodes'),
+    'td3_bc': ('stitchrl.algos.offline.td3_bc', 'deterministic policy gradient, held near the data by an imitation term'),
+    'iql': ('stitchrl.algos.offline.iql', 'expectile values of actions in the data, policy by weighted imitation'),
+}
+
+
+def algorithm(name: str) -> ModuleType:
+    """The module of an algorithm: `ALGO` (the class), `Config`, `PRESETS`. UsageError names the nearest match."""
+    if name not in ALGORITHMS:
+        near = get_close_matches(name, ALGORITHMS, n=1)
+        hint = f'; did you mean {near[0]}?' if near else ''
+        raise UsageError(f'unknown algorithm {name!r}{hint} Known: {", ".join(ALGORITHMS)}')
+    return import_module(ALGORITHMS[name][0])

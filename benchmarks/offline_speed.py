@@ -1,0 +1,162 @@
+"""Updates per second of each offline algorithm, as a share of what its matrix products alone allow.
+
+    python benchmarks/offline_speed.py [--seeds 1 8] [--algos bc td3_bc iql] [--json FILE]
+
+Sizes are Hopper's: observation 11, action 3, networks 256 x 256, batch 256. An update's work is fixed: passes
+through a network, forward 1 and backward 2 (BC 3, TD3+BC 11.5, IQL 16, of 35.5 MFLOP each). The floor is a scan
+that does those products and nothing else: no gathers, no losses, no Adam. Both run in turn in one process and the
+median of the pairwise ratios is printed, because absolute times on a shared machine mean little.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from stitchrl.algos import algorithm
+from stitchrl.core.boundary import Boundary
+from stitchrl.data.dataset import Dataset
+from stitchrl.train.offline import create, updates
+
+OBS, ACTION, HIDDEN, BATCH, ROWS = 11, 3, 256, 256, 100_000
+PASS = 2 * BATCH * ((OBS + ACTION) * HIDDEN + HIDDEN * HIDDEN + HIDDEN)  # FLOP of one forward pass
+
+# (networks at once, forward, backward into the weights, backward into the action, every how many updates)
+PASSES = {
+    'bc': [(1, True, True, False, 1)],
+    'td3_bc': [
+        (1, True, False, False, 1),  # target actor
+        (2, True, False, False, 1),  # target critics
+        (2, True, True, False, 1),  # critics
+        (1, True, True, False, 2),  # actor
+        (1, True, False, True, 2),  # Q of the actor's action
+    ],
+    'iql': [
+        (2, True, False, False, 1),  # target critics
+        (1, True, True, False, 1),  # value
+        (1, True, False, False, 1),  # new V(s)
+        (1, True, True, False, 1),  # actor
+        (1, True, False, False, 1),  # new V(s')
+        (2, True, True, False, 1),  # critics
+    ],
+}
+
+
+def work(algo: str) -> float:
+    """Passes of an update, in units of one forward pass."""
+    return sum(n * (1 + 2 * weights + action) / every for n, _, weights, action, every in PASSES[algo])
+
+
+def net_products(x, w1, w2, w3, weights, action):
+    """The matrix products of one network: forward, and backward into its weights or its input."""
+    h1 = x @ w1
+    h2 = h1 @ w2
+    out = h2 @ w3
+    if not (weights or action):
+        return out
+    g2 = out @ w3.T
+    g1 = g2 @ w2.T
+    return (h2.T @ out, h1.T @ g2, x.T @ g1) if weights else g1 @ w1.T
+
+
+def products(passes, w, xs, t, seeds):
+    """All products of one update, for `seeds` agents."""
+    x = jax.lax.dynamic_index_in_dim(xs, t % len(xs), keepdims=False)  # new numbers each step, or XLA hoists the work
+    x = jnp.broadcast_to(x, (seeds, *x.shape))
+    results = []
+    for n, _, weights, action, every in passes:
+        one = partial(net_products, weights=weights, action=action)
+        every_net = jax.vmap(jax.vmap(one, in_axes=(None, 0, 0, 0)))
+        nets = [jnp.broadcast_to(v[:seeds, :n], (seeds, n, *v.shape[2:])) for v in w]
+        if every == 1:
+            results.append(every_net(x, *nets))
+            continue
+        shapes = jax.eval_shape(every_net, x, *nets)
+        skip = lambda *_, shapes=shapes: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        results.append(jax.lax.cond(t % every == 0, every_net, skip, x, *nets))
+    return results
+
+
+@partial(jax.jit, static_argnums=(0, 3, 4))
+def floor(algo, w, xs, seeds, chunk):
+    """`chunk` updates of products only; the last results are kept, so nothing can be left out."""
+    step = lambda carry, t: (products(PASSES[algo], w, xs, t, seeds), None)
+    start = products(PASSES[algo], w, xs, jnp.int32(0), seeds)
+    return jax.lax.scan(step, start, jnp.arange(chunk))[0]
+
+
+def hopper_like(rng: np.random.Generator) -> Dataset:
+    """Random columns of Hopper's shapes."""
+    obs = rng.normal(size=(ROWS, OBS)).astype(np.float32)
+    ends = np.arange(ROWS) % 1000 == 999
+    action = rng.uniform(-1, 1, (ROWS, ACTION))
+    return Dataset.from_arrays(obs, action, rng.normal(size=ROWS), ends & False, ends, np.roll(obs, -1, 0))
+
+
+def measure(algo: str, seeds: int, chunk: int, rounds: int) -> dict[str, float]:
+    """Rates in updates/s (of all seeds together per step) and the share of the floor."""
+    rng = np.random.default_rng(0)
+    made = algorithm(algo)
+    cfg = made.Config(hidden=(HIDDEN, HIDDEN), batch=BATCH, steps=chunk * (rounds + 2))
+    data = hopper_like(rng)
+    data = jax.device_put(Boundary.fit(data).inward(data))
+    agents = create(made.ALGO, data.spec, cfg, seed=0, seeds=seeds)
+    stream = updates(agents, data, seed=0, steps=cfg.steps, chunk=chunk)
+    w = [rng.normal(size=(seeds, 2, *s)).astype(np.float32) / 16 for s in ((OBS + ACTION, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 1))]
+    w, xs = jax.device_put((w, rng.normal(size=(8, BATCH, OBS + ACTION)).astype(np.float32)))
+    next(stream), jax.block_until_ready(floor(algo, w, xs, seeds, chunk))
+    ours, bare = [], []
+    for _ in range(rounds):
+        ours.append(clock(lambda: jax.block_until_ready(next(stream).agents)))
+        bare.append(clock(lambda: jax.block_until_ready(floor(algo, w, xs, seeds, chunk))))
+    share = statistics.median(b / a for a, b in zip(ours, bare, strict=True))
+    rate = chunk / statistics.median(ours)
+    return {'updates_per_s': rate, 'share_of_floor': share, 'gflops': rate * seeds * work(algo) * PASS / 1e9}
+
+
+def clock(run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def square_rate(n: int = 1024, repeats: int = 40) -> float:
+    """GFLOP/s of the machine's best square product: printed as information."""
+    a = jr.normal(jr.key(0), (n, n))
+    run = jax.jit(lambda a: jax.lax.scan(lambda x, _: (x @ a * 1e-2, None), a, None, length=repeats)[0])
+    jax.block_until_ready(run(a))
+    return 2 * n**3 * repeats / min(clock(lambda: jax.block_until_ready(run(a))) for _ in range(5)) / 1e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--algos', nargs='+', default=list(PASSES), choices=list(PASSES))
+    parser.add_argument('--seeds', nargs='+', type=int, default=[1, 8])
+    parser.add_argument('--chunk', type=int, default=400)
+    parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument('--json', help='write the figures here')
+    args = parser.parse_args()
+    peak = square_rate()
+    result = {'jax': jax.__version__, 'square_1024_gflops': peak, 'rows': []}
+    print(f'jax {jax.__version__} on {jax.default_backend()}; best square product {peak:.0f} GFLOP/s')
+    for algo in args.algos:
+        for seeds in args.seeds:
+            row = {'algo': algo, 'seeds': seeds} | measure(algo, seeds, max(args.chunk // seeds, 20), args.rounds)
+            result['rows'].append(row)
+            print(
+                f'{algo:7s} {seeds} seeds  {row["updates_per_s"]:7.1f} updates/s  {row["share_of_floor"]:5.1%} of its products'
+                f'  {row["gflops"]:5.0f} GFLOP/s, {row["gflops"] / peak:.0%} of the square product'
+            )
+    if args.json:
+        with open(args.json, 'w') as file:
+            json.dump(result, file, indent=1)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,48 @@
+"""What every algorithm is: an immutable pytree that acts and learns."""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from stitchrl.core.types import Transition
+from stitchrl.data.dataset import Dataset
+
+Info = dict[str, jax.Array]
+
+
+class Agent(eqx.Module):
+    """An algorithm and all it has learned. Every leaf is an array; `cfg` is static.
+
+    No keys and no counters inside: the loop owns the randomness and the clock. `cfg` has at least `batch`
+    (rows of an update) and `steps` (updates planned in all).
+    """
+
+    cfg: eqx.AbstractVar[Any]
+
+    @classmethod
+    def select(cls, data: Dataset, cfg: Any) -> Dataset:
+        """The part of the data that the algorithm learns from, on the host, once before training. Default: all."""
+        return data
+
+    def remember(self, n: int) -> Any:
+        """Memory between steps for n environments, leading axis n; () where there is none."""
+        return ()
+
+    @abstractmethod
+    def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
+        """obs [n, ...] -> action [n, A] in [-1, 1] or [n] int32, and memory. t None: greedy; t: the environment
+        step, explores. The key is consumed."""
+
+    def draw(self, data: Dataset, key: jax.Array) -> Transition:
+        """The batch of one update."""
+        return data.sample(key, self.cfg.batch)
+
+    @abstractmethod
+    def update(self, batch: Any, key: jax.Array, t: jax.Array) -> tuple['Agent', Info]:
+        """One update: the next agent, and scalars named `part/quantity`. Pure; t counts updates from 0."""
+
+    def inspect(self, batch: Any, key: jax.Array) -> Info:
+        """Diagnostics, once per chunk: Q on the data's actions, Q on the policy's, their gap."""
+        return {}

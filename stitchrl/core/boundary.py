@@ -1,0 +1,96 @@
+"""The border between the user's units and the agent's: fitted once from the data, saved with the policy.
+
+Nothing inside ever sees raw units, nothing outside ever sees scaled ones.
+"""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import equinox as eqx
+import numpy as np
+
+from stitchrl.core.spec import Continuous, Spec
+from stitchrl.data.dataset import Dataset
+from stitchrl.errors import UsageError
+
+Reward = Literal['raw', 'range', 'minus_one']
+EDGE = 1 - 1e-5  # actions of the data stay this far inside [-1, 1]; a squashed density is infinite at the edge
+MIN_STD = 1e-3  # added to the deviation, so that a constant column stays finite
+
+
+class Boundary(eqx.Module):
+    """obs' = (obs - mean) / std;  action' = 2 (action - low) / (high - low) - 1;  reward' = scale (reward + shift)."""
+
+    mean: Any  # [...], like one observation
+    std: Any
+    low: Any  # [A]; [0] for discrete actions, which pass unchanged
+    high: Any
+    scale: Any  # []
+    shift: Any  # []
+
+    @classmethod
+    def fit(cls, data: Dataset, normalise: bool = False, reward: Reward = 'raw') -> 'Boundary':
+        """From a dataset in the recorder's units.
+
+        normalise: observations to zero mean and unit deviation. reward 'range': times 1000 over the range of
+        episode returns (IQL's locomotion rule); 'minus_one': r - 1 (its maze rule).
+        Raises UsageError where 'range' has nothing to divide by.
+        """
+        shape = data.spec.obs.shape
+        mean, std = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+        if normalise:
+            rows = np.asarray(data.obs)
+            mean = rows.mean(0, dtype=np.float64).astype(np.float32)
+            std = rows.std(0, dtype=np.float64).astype(np.float32) + np.float32(MIN_STD)
+        action = data.spec.action
+        low, high = (action.low, action.high) if isinstance(action, Continuous) else ((), ())
+        scale, shift = reward_rule(data, reward)
+        return cls(mean, std, np.float32(low), np.float32(high), np.float32(scale), np.float32(shift))
+
+    def obs(self, obs: Any) -> Any:
+        """Raw observation [..., *obs] to the agent's."""
+        return (obs - align(self.mean, obs)) / align(self.std, obs)
+
+    def action_in(self, action: Any) -> Any:
+        """Raw action [..., A] to [-1, 1]; a discrete one passes."""
+        if self.low.size == 0:
+            return action
+        low, high = align(self.low, action), align(self.high, action)
+        return 2 * (action - low) / (high - low) - 1
+
+    def action_out(self, action: Any) -> Any:
+        """The agent's action in [-1, 1] to the user's units."""
+        if self.low.size == 0:
+            return action
+        low, high = align(self.low, action), align(self.high, action)
+        return low + (action.clip(-1, 1) + 1) / 2 * (high - low)
+
+    def inward(self, data: Dataset) -> Dataset:
+        """A dataset in the agent's units. Final rows keep their zero action and reward."""
+        final = np.asarray(data.ends) > 0
+        action = np.asarray(data.action)
+        if self.low.size:
+            clipped = np.clip(self.action_in(action), -EDGE, EDGE)
+            action = np.where(final[:, None], 0, clipped).astype(np.float32)
+        reward = np.where(final, 0, self.scale * (np.asarray(data.reward) + self.shift)).astype(np.float32)
+        obs = np.asarray(self.obs(np.asarray(data.obs)), np.float32)
+        return replace(data, obs=obs, action=action, reward=reward)
+
+
+def align(v: Any, x: Any) -> Any:
+    """v with as many axes as x, so that strict rank promotion lets them meet."""
+    return v.reshape((1,) * (x.ndim - v.ndim) + v.shape)
+
+
+def reward_rule(data: Dataset, reward: str) -> tuple[float, float]:
+    """(scale, shift) of a named reward rule."""
+    if reward == 'raw':
+        return 1.0, 0.0
+    if reward == 'minus_one':
+        return 1.0, -1.0
+    if reward != 'range':
+        raise UsageError(f'reward rule {reward!r}; expected raw, range or minus_one')
+    returns = data.returns()
+    if np.ptp(returns) <= 0:
+        raise UsageError(f'reward rule "range" divides by the range of episode returns, but all are {returns[0]:g}; use raw')
+    return 1000.0 / float(np.ptp(returns)), 0.0

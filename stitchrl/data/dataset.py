@@ -1,0 +1,180 @@
+"""Experience as columns in time order, sampled inside compiled programs.
+
+    row            0     1     2     3     4     5     6
+    obs            s0    s1    s2    s3    s0'   s1'   s2'
+    action, reward a0    a1    a2    -     a0'   a1'   -
+    mask           1     1     0     -     1     1     -      0 where the task itself ended: stop the bootstrap
+    ends           0     0     0     1     0     0     1      1 where the recording stops: row of the last observation
+
+An episode of T steps has T + 1 rows, and row i + 1 is always the true successor of row i. The first episode
+above ended as a task; the second was cut, by a time limit say, and its last step still bootstraps from s2'.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
+from stitchrl.core.types import Transition, Window
+from stitchrl.data.columns import Columns
+from stitchrl.data.episodes import episode_ends
+from stitchrl.errors import BadData, UsageError
+
+
+class Dataset(eqx.Module):
+    """A frozen recording of N rows. Leaves are NumPy arrays after loading, device arrays in training."""
+
+    obs: Any  # [N, ...]
+    action: Any  # [N, A] float32, or [N] int32
+    reward: Any  # [N] float32
+    mask: Any  # [N] float32
+    ends: Any  # [N] float32
+    starts: Any  # [M] int32, the rows from which a step was taken
+    spec: Spec = eqx.field(static=True)
+
+    @classmethod
+    def from_columns(cls, columns: Columns, low: Any = None, high: Any = None) -> 'Dataset':
+        """From a recording with one row per step.
+
+        Bounds of continuous actions: `low`, `high`, else what the file states, else [-1, 1] when all actions lie
+        in it, else the data's own range. Where the file has no successor column, the last step of an episode that
+        was cut has no successor either: the step is dropped and its observation kept as the final row.
+        Raises BadData when no step is left.
+        """
+        rows, final, drop = layout(columns)
+        n = len(rows)
+        spread = lambda x: np.where(final.reshape((-1,) + (1,) * (x.ndim - 1)), x.dtype.type(0), x[rows])
+        obs = columns.obs[rows]
+        if columns.next_obs is not None:
+            obs[final] = columns.next_obs[rows[final]]
+        mask = np.where(final, 1, ~columns.terminal[rows]).astype(np.float32)
+        starts = np.flatnonzero(~final).astype(np.int32)
+        if len(starts) == 0:
+            raise BadData(f'no step with a successor in {len(columns)} rows ({drop} dropped): nothing to learn from')
+        spec = spec_of(columns, int(np.diff(np.flatnonzero(final), prepend=-1).max()) - 1, low, high)
+        ends = final.astype(np.float32)
+        assert n == len(obs)
+        return cls(obs, spread(columns.action), spread(columns.reward), mask, ends, starts, spec)
+
+    @classmethod
+    def from_arrays(
+        cls, obs: Any, action: Any, reward: Any, terminal: Any, timeout: Any = None, next_obs: Any = None, **bounds: Any
+    ) -> 'Dataset':
+        """From arrays with one row per step: obs [N, ...], action [N, A] or [N] integers, reward [N], terminal [N],
+        and if there are any timeout [N] and next_obs [N, ...]. `low=`, `high=`: bounds of the actions."""
+        action = np.asarray(action)
+        action = action.astype(np.int32 if np.issubdtype(action.dtype, np.integer) else np.float32)
+        flags = [None if x is None else np.asarray(x, bool) for x in (terminal, timeout)]
+        after = None if next_obs is None else np.asarray(next_obs, np.float32)
+        columns = Columns(np.asarray(obs, np.float32), action, np.asarray(reward, np.float32), flags[0], flags[1], after)
+        return cls.from_columns(columns, **bounds)
+
+    def __len__(self) -> int:
+        """Number of steps (final rows do not count)."""
+        return len(self.starts)
+
+    def sample(self, key: jax.Array, n: int, steps: int = 1, gamma: float = 0.99) -> Transition:
+        """n transitions over up to `steps` steps, uniform over steps, with replacement. Stops early at an end."""
+        row = self.starts[jr.randint(key, (n,), 0, len(self.starts))]
+        last, reward, mask, power, going = row, 0.0, 1.0, 1.0, jnp.ones(n)
+        for _ in range(steps):
+            reward = reward + going * power * self.reward[last]
+            mask = mask * jnp.where(going > 0, self.mask[last], 1.0)
+            power = power * jnp.where(going > 0, gamma, 1.0)
+            last = last + (going > 0)
+            going = going * (1 - self.ends[last])
+        return Transition(
+            self.obs[row], self.action[row], reward, self.obs[last], mask, power * mask, self.action[last]
+        )
+
+    def windows(self, key: jax.Array, n: int, length: int) -> Window:
+        """n windows of `length` rows that start at any step; past the end the final row is repeated, inside = 0."""
+        start = self.starts[jr.randint(key, (n,), 0, len(self.starts))][:, None]
+        offset = jnp.arange(length)[None]
+        rows = jnp.minimum(start + offset, len(self.obs) - 1)
+        ends = self.ends[rows]
+        stop = jnp.where(ends.any(1), ends.argmax(1), length - 1)[:, None]  # offset of the first final row
+        inside = offset <= stop
+        rows = jnp.minimum(rows, start + stop)
+        return Window(
+            self.obs[rows], self.action[rows], self.reward[rows], self.mask[rows], self.ends[rows], inside.astype(jnp.float32)
+        )
+
+    def episodes(self) -> np.ndarray:
+        """[E, 2]: first row and final row of each episode."""
+        final = np.flatnonzero(np.asarray(self.ends))
+        return np.stack([np.concatenate([[0], final[:-1] + 1]), final], 1)
+
+    def returns(self) -> np.ndarray:
+        """[E]: undiscounted sum of rewards of each episode."""
+        total = np.concatenate([[0.0], np.cumsum(np.asarray(self.reward, np.float64))])
+        first, final = self.episodes().T
+        return total[final] - total[first]
+
+    def best(self, fraction: float) -> 'Dataset':
+        """The episodes with the highest undiscounted returns: `fraction` of them, rounded up. UsageError unless in (0, 1]."""
+        if not 0 < fraction <= 1:
+            raise UsageError(f'best({fraction}): the share of episodes to keep lies in (0, 1]')
+        order = np.argsort(-self.returns(), kind='stable')
+        return self.keep(np.sort(order[: max(1, int(np.ceil(fraction * len(order))))]))
+
+    def split(self, fraction: float, seed: int) -> tuple['Dataset', 'Dataset']:
+        """(the rest, held out): whole episodes, `fraction` of them at random and at least one on either side."""
+        count = len(self.episodes())
+        held = int(np.clip(round(fraction * count), 1, count - 1)) if count > 1 else 0
+        if not held:
+            raise UsageError('cannot hold out whole episodes of a recording that has only one')
+        order = np.random.default_rng(seed).permutation(count)
+        return self.keep(np.sort(order[held:])), self.keep(np.sort(order[:held]))
+
+    def keep(self, episodes: np.ndarray) -> 'Dataset':
+        """Only these episodes, by number."""
+        first, final = self.episodes()[episodes].T
+        rows = np.concatenate([np.arange(a, b + 1) for a, b in zip(first, final, strict=True)])
+        columns = [np.asarray(x)[rows] for x in (self.obs, self.action, self.reward, self.mask, self.ends)]
+        return Dataset(*columns, np.flatnonzero(columns[-1] == 0).astype(np.int32), self.spec)
+
+    def with_columns(self, **columns: Any) -> 'Dataset':
+        """The same rows with some columns replaced, each as long as the dataset."""
+        for name, column in columns.items():
+            if len(column) != len(self.obs):
+                raise UsageError(f'column {name} has {len(column)} rows, the dataset {len(self.obs)}')
+        return replace(self, **columns)
+
+    def relabel(self, reward: Callable[['Dataset'], Any]) -> 'Dataset':
+        """New rewards [N] from a fixed function of the dataset; final rows get none."""
+        return self.with_columns(reward=np.where(np.asarray(self.ends) > 0, 0, reward(self)).astype(np.float32))
+
+
+def layout(columns: Columns) -> tuple[np.ndarray, np.ndarray, int]:
+    """(source row, is it a final row, steps dropped) for each of the N rows of a dataset."""
+    ends = episode_ends(columns)
+    cut = ends & ~columns.terminal if columns.next_obs is None else np.zeros(len(ends), bool)
+    first = np.concatenate([[True], ends[:-1]])
+    count = np.where(cut & first, 0, np.where(ends & ~cut, 2, 1))  # a one-step episode without successor vanishes
+    rows = np.repeat(np.arange(len(ends)), count)
+    second = np.concatenate([[False], rows[1:] == rows[:-1]])
+    return rows, second | cut[rows], int(cut.sum())
+
+
+def spec_of(columns: Columns, horizon: int, low: Any, high: Any) -> Spec:
+    """The Spec of a recording: shapes from the columns, bounds as `Dataset.from_columns` says."""
+    obs = Observation(tuple(columns.obs.shape[1:]), str(columns.obs.dtype))
+    if columns.discrete:
+        return Spec(obs, Discrete(int(columns.action.max()) + 1), horizon)
+    dim = columns.action.shape[1]
+    low, high = (columns.low if low is None else low), (columns.high if high is None else high)
+    if low is None or high is None:
+        inside = np.abs(columns.action).max() <= 1
+        low = -np.ones(dim) if inside else columns.action.min(0)
+        high = np.ones(dim) if inside else columns.action.max(0)
+    low, high = (np.broadcast_to(np.asarray(x, float), (dim,)) for x in (low, high))
+    if not (low < high).all():
+        raise BadData(f'action bounds {low.tolist()} .. {high.tolist()}: each low must lie below its high')
+    return Spec(obs, Continuous(dim, tuple(low.tolist()), tuple(high.tolist())), horizon)

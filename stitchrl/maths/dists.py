@@ -1,0 +1,75 @@
+"""Distributions over the last axis of an action, as pytrees. All have log_prob, sample and mode."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+HALF_LOG_TAU = 0.9189385332046727  # log(2 pi) / 2
+
+
+class Normal(eqx.Module):
+    """Independent normals. mean [..., A]; std broadcasts to it."""
+
+    mean: jax.Array
+    std: jax.Array
+
+    def log_prob(self, x: jax.Array) -> jax.Array:
+        """x [..., A] -> [...]."""
+        terms = -0.5 * ((x - self.mean) / self.std) ** 2 - jnp.log(self.std) - HALF_LOG_TAU
+        return terms.sum(-1)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        return self.mean + self.std * jr.normal(key, self.mean.shape)
+
+    def mode(self) -> jax.Array:
+        return self.mean
+
+
+class Mixture(eqx.Module):
+    """K diagonal normals with weights softmax(logits). logits [..., K]; means, stds [..., K, A]."""
+
+    logits: jax.Array
+    means: jax.Array
+    stds: jax.Array
+
+    def log_prob(self, x: jax.Array) -> jax.Array:
+        """x [..., A] -> [...]."""
+        each = Normal(self.means, self.stds).log_prob(x[..., None, :])
+        return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + each, axis=-1)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        k_which, k_noise = jr.split(key)
+        which = jr.categorical(k_which, self.logits)
+        mean, std = self.pick(self.means, which), self.pick(self.stds, which)
+        return mean + std * jr.normal(k_noise, mean.shape)
+
+    def mode(self) -> jax.Array:
+        """Mean of the component whose peak is highest: weight over volume, so that a broad one does not win by weight."""
+        peak = jax.nn.log_softmax(self.logits) - jnp.log(self.stds).sum(-1)
+        return self.pick(self.means, peak.argmax(-1))
+
+    def pick(self, values: jax.Array, which: jax.Array) -> jax.Array:
+        """values [..., K, A], which [...] -> [..., A]."""
+        return jnp.take_along_axis(values, which[..., None, None], axis=-2)[..., 0, :]
+
+
+class Categorical(eqx.Module):
+    """Over n actions. logits [..., n], not necessarily normalised."""
+
+    logits: jax.Array
+
+    def log_prob(self, x: jax.Array) -> jax.Array:
+        """x [...] int -> [...]."""
+        return take(jax.nn.log_softmax(self.logits), x)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        return jr.categorical(key, self.logits).astype(jnp.int32)
+
+    def mode(self) -> jax.Array:
+        return self.logits.argmax(-1).astype(jnp.int32)
+
+
+def take(values: jax.Array, index: jax.Array) -> jax.Array:
+    """values [..., n], index [...] int -> values at index, [...]."""
+    return jnp.take_along_axis(values, index[..., None], axis=-1)[..., 0]

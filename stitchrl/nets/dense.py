@@ -1,0 +1,76 @@
+"""Layers that act on the last axis, with any leading axes. Every leaf is an array."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+Init = Literal['orthogonal', 'uniform']
+
+
+class Dense(eqx.Module):
+    """x [..., in] -> x W + b [..., out]."""
+
+    weight: jax.Array  # [in, out]
+    bias: jax.Array  # [out]
+
+    def __init__(self, n_in: int, n_out: int, init: Init = 'orthogonal', *, key: jax.Array):
+        """'orthogonal': gain sqrt(2), zero bias. 'uniform': both within 1/sqrt(in), PyTorch's default."""
+        k_weight, k_bias = jr.split(key)
+        if init == 'orthogonal':
+            self.weight = orthogonal(k_weight, n_in, n_out)
+            self.bias = jnp.zeros(n_out)
+        else:
+            bound = n_in**-0.5
+            self.weight = jr.uniform(k_weight, (n_in, n_out), minval=-bound, maxval=bound)
+            self.bias = jr.uniform(k_bias, (n_out,), minval=-bound, maxval=bound)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = x @ self.weight
+        return y + jnp.broadcast_to(self.bias, y.shape)  # strict rank promotion asks for the broadcast
+
+
+def orthogonal(key: jax.Array, n_in: int, n_out: int, gain: float = 2**0.5) -> jax.Array:
+    """gain x a uniformly random matrix with orthonormal rows or columns, [n_in, n_out].
+
+    The polar factor of a normal matrix, by Newton-Schulz iterations: products only. (JAX's own initialiser takes
+    a QR, whose batched CPU kernel waits on the thread pool it occupies: vmapped over seeds on two cores it hangs.)
+    Each step multiplies small singular values by 1.5, so 50 lift even 1e-6 of the largest to 1.
+    """
+    x = jr.normal(key, (n_in, n_out))
+    x = x if n_in <= n_out else x.T
+    x = x / jnp.linalg.norm(x)
+    x = jax.lax.fori_loop(0, 50, lambda _, x: 1.5 * x - 0.5 * (x @ x.T) @ x, x)
+    return gain * (x if n_in <= n_out else x.T)
+
+
+class MLP(eqx.Module):
+    """x [..., in] -> [..., out]: ReLU between layers, none after the last."""
+
+    layers: tuple[Dense, ...]
+
+    def __init__(self, n_in: int, hidden: tuple[int, ...], n_out: int, init: Init = 'orthogonal', *, key: jax.Array):
+        sizes = (n_in, *hidden, n_out)
+        keys = jr.split(key, len(sizes) - 1)
+        self.layers = tuple(Dense(a, b, init, key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for layer in self.layers[:-1]:
+            x = jax.nn.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class Ensemble(eqx.Module):
+    """n networks of one shape, held and evaluated as one: outputs get a leading axis [n, ...]."""
+
+    members: Any
+
+    def __init__(self, make: Callable[..., Any], n: int, *, key: jax.Array):
+        """`make(key=...)` builds one member."""
+        self.members = jax.vmap(lambda k: make(key=k))(jr.split(key, n))
+
+    def __call__(self, *args: jax.Array) -> jax.Array:
+        return jax.vmap(lambda member: member(*args))(self.members)

@@ -1,0 +1,112 @@
+"""From a Spec to the networks that agents are made of: policies, Q and V. The torso is chosen here and only here."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from stitchrl.core.spec import Spec
+from stitchrl.errors import UsageError
+from stitchrl.maths.dists import Categorical, Mixture, Normal, take
+from stitchrl.nets.dense import MLP, Init
+
+LOG_STD = (-5.0, 2.0)
+
+
+def width(spec: Spec) -> int:
+    """Length of a flat observation. UsageError for images, which need a torso of their own."""
+    if len(spec.obs.shape) != 1:
+        raise UsageError(f'observations of shape {spec.obs.shape}: only flat vectors [n] are supported so far')
+    return spec.obs.shape[0]
+
+
+class Gaussian(eqx.Module):
+    """obs [..., O] -> Normal with mean in (-1, 1) and a deviation that is the same in every state."""
+
+    torso: MLP
+    log_std: jax.Array  # [A]
+
+    def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
+        self.torso = MLP(width(spec), hidden, spec.action_dim, init, key=key)
+        self.log_std = jnp.zeros(spec.action_dim)
+
+    def __call__(self, obs: jax.Array) -> Normal:
+        mean = jnp.tanh(self.torso(obs))
+        std = jnp.exp(jnp.clip(self.log_std, *LOG_STD))
+        return Normal(mean, jnp.broadcast_to(std, mean.shape))
+
+
+class Mixed(eqx.Module):
+    """obs [..., O] -> Mixture of `parts` normals, all of whose parameters depend on the state."""
+
+    torso: MLP
+    parts: int = eqx.field(static=True)
+
+    def __init__(self, spec: Spec, hidden: tuple[int, ...], parts: int = 5, *, key: jax.Array):
+        self.torso = MLP(width(spec), hidden, parts * (2 * spec.action_dim + 1), key=key)
+        self.parts = parts
+
+    def __call__(self, obs: jax.Array) -> Mixture:
+        out = self.torso(obs)
+        logits, rest = out[..., : self.parts], out[..., self.parts :]
+        means, log_stds = jnp.split(rest.reshape(*rest.shape[:-1], self.parts, -1), 2, axis=-1)
+        return Mixture(logits, jnp.tanh(means), jnp.exp(jnp.clip(log_stds, *LOG_STD)))
+
+
+class Softmax(eqx.Module):
+    """obs [..., O] -> Categorical over the actions."""
+
+    torso: MLP
+
+    def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
+        self.torso = MLP(width(spec), hidden, spec.action_dim, init, key=key)
+
+    def __call__(self, obs: jax.Array) -> Categorical:
+        return Categorical(self.torso(obs))
+
+
+class Deterministic(eqx.Module):
+    """obs [..., O] -> action [..., A] in (-1, 1)."""
+
+    torso: MLP
+
+    def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
+        self.torso = MLP(width(spec), hidden, spec.action_dim, init, key=key)
+
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        return jnp.tanh(self.torso(obs))
+
+
+class Critic(eqx.Module):
+    """obs [..., O], action [..., A] or [...] int -> Q [...]. For discrete actions one output per action, the taken one picked."""
+
+    torso: MLP
+    discrete: bool = eqx.field(static=True)
+
+    def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
+        inputs, outputs = (width(spec), spec.action_dim) if spec.discrete else (width(spec) + spec.action_dim, 1)
+        self.torso = MLP(inputs, hidden, outputs, init, key=key)
+        self.discrete = spec.discrete
+
+    def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
+        if self.discrete:
+            return take(self.torso(obs), action)
+        return self.torso(jnp.concatenate([obs, action], -1))[..., 0]
+
+
+class Value(eqx.Module):
+    """obs [..., O] -> V [...]."""
+
+    torso: MLP
+
+    def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
+        self.torso = MLP(width(spec), hidden, 1, init, key=key)
+
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        return self.torso(obs)[..., 0]
+
+
+def policy(spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array) -> Any:
+    """The stochastic policy for a space: Gaussian or Softmax."""
+    return (Softmax if spec.discrete else Gaussian)(spec, hidden, init, key=key)

@@ -1,0 +1,115 @@
+"""The offline loop: compiled chunks of updates over data that lies on the device. Knows no algorithm by name."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from stitchrl.core.agent import Agent
+from stitchrl.core.learner import frozen
+from stitchrl.core.spec import Spec
+from stitchrl.data.dataset import Dataset
+
+CREATE, UPDATE, INSPECT = 0, 1, 2  # the streams of randomness that grow from a seed
+
+
+class Chunk(NamedTuple):
+    """What the loop yields. `agents` is donated to the next chunk: use it before asking for that."""
+
+    step: int  # updates done
+    agents: Agent  # every leaf with a leading seed axis [S]
+    info: dict[str, np.ndarray]  # name -> [S], mean over the chunk's updates
+    broken: tuple[int, int, str] | None  # (update, seed, name) of the first metric that was not finite
+
+
+def roots(seed: int, seeds: int, stream: int) -> jax.Array:
+    """[S] keys, one per agent: agent i of a run with seed s is agent 0 of a run with seed s + i."""
+    keys = [jr.fold_in(jr.key(seed + i), stream) for i in range(seeds)]
+    return jnp.stack(keys)
+
+
+def create(algo: type[Agent], spec: Spec, cfg: Any, seed: int, seeds: int) -> Agent:
+    """`seeds` fresh agents as one, every leaf with a leading axis [S]."""
+    make = jax.jit(jax.vmap(partial(algo.create, spec, cfg)))
+    return make(roots(seed, seeds, CREATE))
+
+
+@partial(jax.jit, donate_argnums=0, static_argnums=4)
+def many(agents: Agent, data: Dataset, root: jax.Array, start: jax.Array, chunk: int) -> Any:
+    """`chunk` updates of each agent, from update `start` on. -> agents, {name: [chunk, S]}."""
+
+    def one(agent: Agent, root: jax.Array, t: jax.Array) -> Any:
+        k_data, k_update = jr.split(jr.fold_in(root, t))
+        return agent.update(agent.draw(data, k_data), k_update, t)
+
+    step = lambda agents, t: jax.vmap(one, in_axes=(0, 0, None))(agents, root, t)
+    return jax.lax.scan(step, agents, start + jnp.arange(chunk))
+
+
+@partial(jax.jit, static_argnums=4)
+def measure(agents: Agent, data: Dataset, root: jax.Array, t: jax.Array, held_out: bool) -> dict[str, jax.Array]:
+    """Losses on one batch with nothing learning (held_out), or the agent's own diagnostics. {name: [S]}."""
+
+    def one(agent: Agent, root: jax.Array) -> dict[str, jax.Array]:
+        k_data, k_use = jr.split(jr.fold_in(root, t))
+        batch = agent.draw(data, k_data)
+        return frozen(agent).update(batch, k_use, t)[1] if held_out else agent.inspect(batch, k_use)
+
+    return jax.vmap(one)(agents, root)
+
+
+def updates(
+    agents: Agent, data: Dataset, seed: int, steps: int, chunk: int, start: int = 0, held_out: Dataset | None = None
+) -> Iterator[Chunk]:
+    """Yield after every chunk that ends at a multiple of `chunk`, until `steps` updates are done.
+
+    Update t draws from fold_in(root, t): where a run was cut does not change what it computes.
+    """
+    count = jax.tree.leaves(agents)[0].shape[0]
+    root, k_inspect = roots(seed, count, UPDATE), roots(seed, count, INSPECT)
+    while start < steps:
+        size = min(chunk - start % chunk, steps - start)
+        agents, each = many(agents, data, root, jnp.int32(start), size)
+        each = {name: np.asarray(values) for name, values in each.items()}
+        last = jnp.int32(start + size - 1)
+        info = means(each) | means(one_row(measure(agents, data, k_inspect, last, False)))
+        if held_out is not None:
+            twins = means(one_row(measure(agents, held_out, k_inspect, last, True)))
+            info |= {f'held_out/{name}': value for name, value in twins.items() if not name.endswith('/ran')}
+        broken = first_broken(each, start)
+        start += size
+        yield Chunk(start, agents, info, broken)
+
+
+def one_row(info: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value)[None] for name, value in info.items()}
+
+
+def means(each: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{name: [chunk, S]} -> {name: [S]}. A part that reports `part/ran` is averaged over the updates it ran in, and
+    left out where it ran in none."""
+    result = {}
+    for name, values in each.items():
+        ran = each.get(name.split('/')[0] + '/ran')
+        if ran is None or name.endswith('/ran'):
+            result[name] = values.mean(0)
+        elif ran.any():
+            result[name] = values.sum(0) / ran.sum(0)
+    return result
+
+
+def first_broken(each: dict[str, np.ndarray], start: int) -> tuple[int, int, str] | None:
+    """(update, seed, name) of the earliest value that is not finite; names in the order of the update."""
+    found = []
+    for order, (name, values) in enumerate(each.items()):
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            found.append((int(bad[0, 0]) + start, order, int(bad[0, 1]), name))
+    if not found:
+        return None
+    update, _, seed, name = min(found)
+    return update, seed, name
