@@ -336,6 +336,14 @@ def test_a_chunk_larger_than_its_array_counts(tmp_path):
     refused(path, 'declares 4.0 GB', 'rewards')
 
 
+def test_more_than_the_limit_is_refused(tmp_path, kind, monkeypatch):
+    path = written(tmp_path, kind)
+    monkeypatch.setattr(convert, 'MAX_BYTES', 155)  # one less than the columns of `good`
+    refused(path, 'declares 156 bytes', 'at most 155 bytes')
+    monkeypatch.setattr(convert, 'MAX_BYTES', 156)
+    assert len(read(path)) == N
+
+
 def test_zeros_that_pack_too_well_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(convert, 'SMALL_BYTES', 10**5)
     arrays = good(observations=np.zeros((10**6, 3), np.float32))
