@@ -1,7 +1,7 @@
 # Each target does its own set-up: a virtual environment in VENV, pinned by constraints.txt, made once and
 # renewed when pyproject.toml, constraints.txt or the Python version changes. Needs Python 3.11+, make and pip.
 #   make test PYTHON=python3.13 VENV=.venv313      another Python beside the first
-#   make test ARGS='-k iql -x'                     arguments for pytest; `make demo ARGS=...` likewise
+#   make test ARGS='-k iql -x' WORKERS=8           arguments for pytest, and how many processes share the files
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,13 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check clean
+.PHONY: help demo test check
 
 help:
 	@echo 'make demo    install, then train on maze data and write runs/.../report.html (under 3 minutes)'
 	@echo 'make test    install with the test tools, then run the whole suite'
 	@echo 'make check   formatting, lint and types; what must pass before a commit'
-	@echo 'make clean   remove $(VENV)'
 
 demo: $(VENV)/.core-$(PYVERSION)
 	$(BIN)/stitch demo $(ARGS)
@@ -33,9 +32,6 @@ check: $(VENV)/.dev-$(PYVERSION)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-
-clean:
-	rm -rf $(VENV)
 
 # An environment of another Python version is made anew; a folder that is no environment is never cleared.
 $(VENV)/.python-$(PYVERSION):

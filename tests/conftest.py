@@ -22,9 +22,7 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     jax.config.update('jax_enable_compilation_cache', False)
 os.environ.setdefault('MPLBACKEND', 'Agg')
 if 'PYTEST_XDIST_WORKER' in os.environ:
-    os.environ.setdefault(
-        'NPROC', '1'
-    )  # XLA's threads: one for each worker beats two workers with all of them
+    os.environ.setdefault('NPROC', '1')  # XLA's threads: workers that each take every core slow one another
 
 
 @pytest.fixture(autouse=True)
