@@ -12,7 +12,7 @@ import numpy as np
 from stitchrl.core.spec import Continuous, Discrete
 from stitchrl.data.columns import Columns
 from stitchrl.envs.env import Env, State
-from stitchrl.envs.gridworld import distances
+from stitchrl.envs.maps import distances
 from stitchrl.envs.pointmaze import RADIUS, SPEED, PointMaze, cell_of, slide
 from stitchrl.errors import UsageError
 
@@ -49,8 +49,8 @@ def segments(maze: PointMaze, key: jax.Array, transitions: int, kind: str = 'sti
     """Short noisy walks between cells a few moves apart: whole segments, `transitions` rows or a few more.
 
     'stitch': between any two cells, so junctions are crossed in all directions, and no walk joins start and
-    goal but chains of walks do. 'cut': the same, but the streets around the goal's neighbourhood only lead away,
-    so no chain joins them. 'along': every target lies on a shortest way from its start to the goal.
+    goal but chains of walks do. 'cut': the same, but the streets around the goal's neighbourhood only lead
+    away, so no chain joins them. 'along': every target lies on a shortest way from its start to the goal.
     A walk that does not reach the goal is cut (timeout). UsageError: unknown kind, start and goal too near.
     """
     return whole(partial(walks, maze, plan_of(maze, kind)), key, transitions, maze.spec.action)
@@ -121,7 +121,7 @@ def walks(maze: PointMaze, plan: Plan, key: jax.Array) -> Rows:
 
 
 def walk(maze: PointMaze, plan: Plan, key: jax.Array) -> Rows:
-    """One segment: from anywhere in a random cell, by way of one spot in each cell on the way to the target."""
+    """One segment: from anywhere in a random cell, steered to one spot in each cell on the way."""
     k_start, k_target, k_place, k_aim, k_steps = jr.split(key, 5)
     start = pick(k_start, plan.allowed.any(1))
     target = pick(k_target, plan.allowed[start])
@@ -173,7 +173,7 @@ def plan_of(maze: PointMaze, kind: str) -> Plan:
 
 
 def choices(apart: np.ndarray, left: np.ndarray, start: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """`allowed` [start, target] and `ring` [C], from the moves `apart` [C, C] and the moves `left` [C] to the goal.
+    """`allowed` [start, target] and `ring` [C], given moves `apart` [C, C] and moves `left` [C] to the goal.
 
     'cut' has three rings: near the goal walks go anywhere, around it only straight away from the goal, beyond
     anywhere again. The streets that only lead away are what the goal's value would have to leak through.

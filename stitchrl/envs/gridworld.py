@@ -1,7 +1,10 @@
 """A small world whose every answer can be computed: learning tests compare with it.
 
-A text map, one letter per unit cell: `#` wall, `.` floor, `S` start, `G` goal. The first line is the top row; inside,
-arrays are indexed [y, x] with y upwards, so `imshow(walls, origin='lower')` looks like the text.
+    s' = the cell beside s that the action names, or s where that is a wall
+    r = 1 and the task ends where s' is the goal, else r = 0
+
+With probability `slip` a uniformly random action takes the place of the chosen one. State s is y W + x, with
+the map's arrays as in `maps`.
 """
 
 from typing import NamedTuple
@@ -14,56 +17,139 @@ import numpy as np
 
 from stitchrl.core.spec import Discrete, Observation, Spec
 from stitchrl.envs.env import Env, State
+from stitchrl.envs.maps import read_map
 from stitchrl.errors import UsageError
 
 ACTIONS = ('stay', 'north', 'east', 'south', 'west')
-MOVES = np.array([(0, 0), (1, 0), (0, 1), (-1, 0), (0, -1)], np.int32)  # [5, 2] in (y, x)
+MOVES = np.array([(0, 0), (1, 0), (0, 1), (-1, 0), (0, -1)], np.int32)  # [5, 2], (y, x)
 
-CORRIDOR = """
-#######
-#S...G#
-#######
-"""
-
-
-class Map(NamedTuple):
-    """A text map as arrays."""
-
-    walls: np.ndarray  # [H, W] bool, [y, x], y upwards
-    start: tuple[int, int]  # (y, x)
-    goal: tuple[int, int]
-
-
-def read_map(text: str) -> Map:
-    """Arrays of a text map. UsageError names the line and what is wrong with it."""
-    lines = [line.strip() for line in text.strip().splitlines()]
-    for number, line in enumerate(lines, 1):
-        if len(line) != len(lines[0]):
-            raise UsageError(f'map line {number} has {len(line)} cells, line 1 has {len(lines[0])}; pad it with #')
-        if odd := set(line) - set('#.SG'):
-            raise UsageError(f'map line {number}: unknown {sorted(odd)}; a cell is one of # . S G')
-    cells = np.array([list(line) for line in lines[::-1]])
-    for letter, name in (('S', 'start'), ('G', 'goal')):
-        if (count := int((cells == letter).sum())) != 1:
-            raise UsageError(f'map has {count} {name} cells; write exactly one {letter}')
-    walls = cells == '#'
-    if not (walls[[0, -1]].all() and walls[:, [0, -1]].all()):
-        raise UsageError('map is open at its edge; close the first and last line and column with #')
-    start, goal = (tuple(int(i) for i in np.argwhere(cells == letter)[0]) for letter in 'SG')
-    if distances(walls, goal)[start] < 0:
-        raise UsageError('map: no way leads from S to G; open a wall between them')
-    return Map(walls, start, goal)
+GRIDS = {
+    'corridor': """
+        #######
+        #S...G#
+        #######
+    """,
+    'rooms': """
+        #########
+        #S..#...#
+        #...#...#
+        #.......#
+        #...#...#
+        ##.###.##
+        #...#...#
+        #...#..G#
+        #########
+    """,
+}
 
 
-def distances(walls: np.ndarray, goal: tuple[int, int]) -> np.ndarray:
-    """Moves from each cell to `goal` on the shortest way, [H, W] int32; -1 in walls and cells cut off from it."""
-    steps = np.full(walls.shape, -1, np.int32)
-    steps[goal] = 0
-    front = [goal]
-    while front:
-        reached = [(y + dy, x + dx) for y, x in front for dy, dx in MOVES[1:]]
-        fresh = {cell for cell in reached if not walls[cell] and steps[cell] < 0}
-        for cell in fresh:
-            steps[cell] = steps[front[0]] + 1
-        front = sorted(fresh)
-    return steps
+class Inner(NamedTuple):
+    """Where the walker is."""
+
+    cell: jax.Array  # [], int32, s = y W + x
+    t: jax.Array  # [], int32, steps since reset
+
+
+class GridWorld(Env):
+    """The task. Observation: the state one-hot [H W], or its (x, y) [2]. Action: an index into `ACTIONS`."""
+
+    walls: jax.Array  # [H, W] bool
+    start: jax.Array  # [], int32
+    goal: jax.Array  # [], int32
+    spec: Spec = eqx.field(static=True)
+    slip: float = eqx.field(static=True)
+    anywhere: bool = eqx.field(static=True)  # begin in any floor cell instead of the start
+
+    @classmethod
+    def create(cls, name: str = 'rooms', **options) -> 'GridWorld':
+        """A world of the table `GRIDS`, options as in `from_text`. UsageError for a name not in it."""
+        if name not in GRIDS:
+            raise UsageError(f'no grid {name!r}; choose one of {", ".join(GRIDS)}, or use `from_text`')
+        return cls.from_text(GRIDS[name], **options)
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str,
+        slip: float = 0.0,
+        observe: str = 'onehot',
+        horizon: int = 100,
+        anywhere: bool = False,
+    ) -> 'GridWorld':
+        """A world drawn as `read_map` says; `horizon` is the time limit. UsageError for a bad option."""
+        if not 0 <= slip <= 1:
+            raise UsageError(f'slip is {slip}; a probability lies between 0 and 1')
+        if horizon < 1:
+            raise UsageError(f'horizon is {horizon}; an episode needs at least 1 step')
+        walls, *ends = read_map(text)
+        shapes = {'onehot': (walls.size,), 'xy': (2,)}
+        if observe not in shapes:
+            raise UsageError(f'no observation {observe!r}; choose one of {", ".join(shapes)}')
+        spec = Spec(Observation(shapes[observe]), Discrete(len(ACTIONS)), horizon)
+        start, goal = (jnp.int32(y * walls.shape[1] + x) for y, x in ends)
+        return cls(jnp.asarray(walls), start, goal, spec, slip, anywhere)
+
+    def observe(self, cell: jax.Array) -> jax.Array:
+        """What is seen in state `cell` [], float32."""
+        if self.spec.obs.shape == (2,):
+            return jnp.stack([cell % self.walls.shape[1], cell // self.walls.shape[1]]).astype(jnp.float32)
+        return jax.nn.one_hot(cell, self.walls.size)
+
+    def reset(self, key: jax.Array) -> State:
+        """Begin in the start cell, or with `anywhere` in any cell of floor but the goal."""
+        floor = ~self.walls.ravel() & (jnp.arange(self.walls.size) != self.goal)
+        cell = self.start
+        if self.anywhere:
+            cell = jr.categorical(key, jnp.where(floor, 0.0, -jnp.inf)).astype(jnp.int32)
+        no = jnp.zeros((), bool)
+        return State(self.observe(cell), jnp.zeros(()), no, no, Inner(cell, jnp.zeros((), jnp.int32)))
+
+    def step(self, state: State, action: jax.Array, key: jax.Array) -> State:
+        """One move, `action` [] an index into `ACTIONS`."""
+        k_slip, k_move = jr.split(key)
+        slipped = jr.bernoulli(k_slip, self.slip)
+        action = jnp.where(slipped, jr.randint(k_move, (), 0, len(ACTIONS)), action)
+        width = self.walls.shape[1]
+        after = state.inner.cell + (jnp.asarray(MOVES) @ jnp.array([width, 1]))[action]
+        cell = jnp.where(self.walls.ravel()[after], state.inner.cell, after)
+        reached, t = cell == self.goal, state.inner.t + 1
+        truncated = t >= self.spec.horizon
+        return State(self.observe(cell), reached.astype(jnp.float32), reached, truncated, Inner(cell, t))
+
+    def transition_matrix(self) -> np.ndarray:
+        """P(s' | s, a), [S, A, S]. The goal and the walls only lead to themselves."""
+        walls = np.asarray(self.walls)
+        floor, states = np.argwhere(~walls), np.arange(walls.size)
+        p = np.zeros((walls.size, len(ACTIONS), walls.size))
+        p[states, :, states] = 1
+        for y, x in floor:
+            s = y * walls.shape[1] + x
+            if s == int(self.goal):
+                continue
+            to = [s if walls[y + dy, x + dx] else s + dy * walls.shape[1] + dx for dy, dx in MOVES]
+            sure = np.eye(walls.size)[to]  # [A, S], without slipping
+            p[s] = (1 - self.slip) * sure + self.slip * sure.mean(0)
+        return p
+
+    def reward_matrix(self) -> np.ndarray:
+        """Expected reward of a step, [S, A]; 0 in the goal itself, where the task is over."""
+        reward = self.transition_matrix()[:, :, int(self.goal)].copy()
+        reward[int(self.goal)] = 0
+        return reward
+
+    def optimal_values(
+        self, gamma: float, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Exact V [S] and Q [S, A] of the best policy, without a time limit, by value iteration.
+
+        With `allowed` [S, A] bool the policy takes only those actions: the best that data with this support
+        permits. A state without any is worth 0; Q is given for the other actions too.
+        """
+        p, r = self.transition_matrix(), self.reward_matrix()
+        allowed = np.ones(r.shape, bool) if allowed is None else allowed
+        v, change = np.zeros(len(r)), np.inf
+        while change > 1e-12:
+            q = r + gamma * p @ v
+            best = np.where(allowed.any(1), np.where(allowed, q, -np.inf).max(1, initial=-np.inf), 0)
+            v, change = best, np.abs(best - v).max()
+        return v, r + gamma * p @ v

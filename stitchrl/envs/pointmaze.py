@@ -15,7 +15,7 @@ import numpy as np
 
 from stitchrl.core.spec import Continuous, Observation, Spec
 from stitchrl.envs.env import Env, State
-from stitchrl.envs.gridworld import distances, read_map
+from stitchrl.envs.maps import distances, read_map
 from stitchrl.errors import UsageError
 
 RADIUS = 0.3  # of the disc, in cells; under a half, or it would not fit between walls
