@@ -22,7 +22,7 @@ import numpy as np
 from stitchrl.algos import algorithm
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
-from stitchrl.train.offline import create, updates
+from stitchrl.loops.offline import create, updates
 
 OBS, ACTION, HIDDEN, BATCH, ROWS = 11, 3, 256, 256, 100_000
 PASS = 2 * BATCH * ((OBS + ACTION) * HIDDEN + HIDDEN * HIDDEN + HIDDEN)  # FLOP of one forward pass

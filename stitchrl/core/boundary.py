@@ -36,16 +36,22 @@ class Boundary(eqx.Module):
         episode returns (IQL's locomotion rule); 'minus_one': r - 1 (its maze rule).
         Raises UsageError where 'range' has nothing to divide by.
         """
-        shape = data.spec.obs.shape
-        mean, std = np.zeros(shape, np.float32), np.ones(shape, np.float32)
-        if normalise:
-            rows = np.asarray(data.obs)
-            mean = rows.mean(0, dtype=np.float64).astype(np.float32)
-            std = rows.std(0, dtype=np.float64).astype(np.float32) + np.float32(MIN_STD)
-        action = data.spec.action
+        blank = cls.blank(data.spec)
+        scale, shift = (np.asarray(x, np.float32) for x in reward_rule(data, reward))
+        if not normalise:
+            return replace(blank, scale=scale, shift=shift)
+        rows = np.asarray(data.obs)[np.asarray(data.starts)]
+        mean = rows.mean(0, dtype=np.float64).astype(np.float32)
+        std = rows.std(0, dtype=np.float64).astype(np.float32) + np.float32(MIN_STD)
+        return replace(blank, mean=mean, std=std, scale=scale, shift=shift)
+
+    @classmethod
+    def blank(cls, spec: Spec) -> 'Boundary':
+        """Only the action bounds; observations and rewards pass unchanged."""
+        action, shape = spec.action, spec.obs.shape
         low, high = (action.low, action.high) if isinstance(action, Continuous) else ((), ())
-        scale, shift = reward_rule(data, reward)
-        return cls(mean, std, np.float32(low), np.float32(high), np.float32(scale), np.float32(shift))
+        bounds = np.asarray(low, np.float32), np.asarray(high, np.float32)
+        return cls(np.zeros(shape, np.float32), np.ones(shape, np.float32), *bounds, np.ones((), np.float32), np.zeros((), np.float32))
 
     def obs(self, obs: Any) -> Any:
         """Raw observation [..., *obs] to the agent's."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.core.types import Transition, Window
+from stitchrl.data.check import bounds, check, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.episodes import episode_ends
 from stitchrl.errors import BadData, UsageError
@@ -45,10 +46,9 @@ class Dataset(eqx.Module):
         Bounds of continuous actions: `low`, `high`, else what the file states, else [-1, 1] when all actions lie
         in it, else the data's own range. Where the file has no successor column, the last step of an episode that
         was cut has no successor either: the step is dropped and its observation kept as the final row.
-        Raises BadData when no step is left.
+        Raises BadData when no step is left. Does not check values: see `stitchrl.data.check`.
         """
         rows, final, drop = layout(columns)
-        n = len(rows)
         spread = lambda x: np.where(final.reshape((-1,) + (1,) * (x.ndim - 1)), x.dtype.type(0), x[rows])
         obs = columns.obs[rows]
         if columns.next_obs is not None:
@@ -59,21 +59,24 @@ class Dataset(eqx.Module):
             raise BadData(f'no step with a successor in {len(columns)} rows ({drop} dropped): nothing to learn from')
         spec = spec_of(columns, int(np.diff(np.flatnonzero(final), prepend=-1).max()) - 1, low, high)
         ends = final.astype(np.float32)
-        assert n == len(obs)
         return cls(obs, spread(columns.action), spread(columns.reward), mask, ends, starts, spec)
 
     @classmethod
     def from_arrays(
-        cls, obs: Any, action: Any, reward: Any, terminal: Any, timeout: Any = None, next_obs: Any = None, **bounds: Any
+        cls, obs: Any, action: Any, reward: Any, terminal: Any, timeout: Any = None, next_obs: Any = None, **limits: Any
     ) -> 'Dataset':
         """From arrays with one row per step: obs [N, ...], action [N, A] or [N] integers, reward [N], terminal [N],
-        and if there are any timeout [N] and next_obs [N, ...]. `low=`, `high=`: bounds of the actions."""
+        and if there are any timeout [N] and next_obs [N, ...]. `low=`, `high=`: bounds of the actions.
+
+        Raises BadData for what must not be trained on, naming column, row and a fix.
+        """
         action = np.asarray(action)
         action = action.astype(np.int32 if np.issubdtype(action.dtype, np.integer) else np.float32)
         flags = [None if x is None else np.asarray(x, bool) for x in (terminal, timeout)]
         after = None if next_obs is None else np.asarray(next_obs, np.float32)
         columns = Columns(np.asarray(obs, np.float32), action, np.asarray(reward, np.float32), flags[0], flags[1], after)
-        return cls.from_columns(columns, **bounds)
+        refuse(check(columns, **limits))
+        return cls.from_columns(columns, **limits)
 
     def __len__(self) -> int:
         """Number of steps (final rows do not count)."""
@@ -169,12 +172,7 @@ def spec_of(columns: Columns, horizon: int, low: Any, high: Any) -> Spec:
     if columns.discrete:
         return Spec(obs, Discrete(int(columns.action.max()) + 1), horizon)
     dim = columns.action.shape[1]
-    low, high = (columns.low if low is None else low), (columns.high if high is None else high)
-    if low is None or high is None:
-        inside = np.abs(columns.action).max() <= 1
-        low = -np.ones(dim) if inside else columns.action.min(0)
-        high = np.ones(dim) if inside else columns.action.max(0)
-    low, high = (np.broadcast_to(np.asarray(x, float), (dim,)) for x in (low, high))
+    low, high, _ = bounds(columns, low, high)
     if not (low < high).all():
         raise BadData(f'action bounds {low.tolist()} .. {high.tolist()}: each low must lie below its high')
     return Spec(obs, Continuous(dim, tuple(low.tolist()), tuple(high.tolist())), horizon)

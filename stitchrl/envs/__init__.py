@@ -1,0 +1,43 @@
+"""Environments by name: the package's own, `module:Class`, else Gymnasium's."""
+
+from importlib import import_module
+from typing import Any
+
+from stitchrl.errors import UsageError
+
+DEVICE = {
+    'pointmaze/umaze': ('stitchrl.envs.pointmaze', 'PointMaze', 'a disc in a bent corridor'),
+    'pointmaze/medium': ('stitchrl.envs.pointmaze', 'PointMaze', 'a disc in a maze of 8 x 8 cells'),
+    'pointmaze/junctions': ('stitchrl.envs.pointmaze', 'PointMaze', 'a disc in a maze of many ways, the one of the demo'),
+}
+
+
+def make(name: str) -> Any:
+    """An `Env` (device) or a `gymnasium.Host`. Only ever from a name the user gave, never from one in a file.
+
+    `module:Class` imports the module from the working directory or the path; the class is an `Env` with a
+    `create()` or no arguments, or a Gymnasium environment. UsageError says what is wrong with a name.
+    """
+    if name in DEVICE:
+        module, cls, _ = DEVICE[name]
+        return getattr(import_module(module), cls).create(name.split('/', 1)[1])
+    if ':' in name:
+        return own(name)
+    from stitchrl.envs.gymnasium import host
+
+    return host(name)
+
+
+def own(name: str) -> Any:
+    """The environment behind `module:Class`."""
+    from stitchrl.envs.env import Env
+    from stitchrl.envs.gymnasium import host
+
+    module, _, attribute = name.partition(':')
+    try:
+        made = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f'cannot import environment {name!r}: {error}') from None
+    if isinstance(made, type) and issubclass(made, Env):
+        return made.create() if hasattr(made, 'create') else made()
+    return host(name, made)

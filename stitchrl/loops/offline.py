@@ -24,6 +24,7 @@ class Chunk(NamedTuple):
     agents: Agent  # every leaf with a leading seed axis [S]
     info: dict[str, np.ndarray]  # name -> [S], mean over the chunk's updates
     broken: tuple[int, int, str] | None  # (update, seed, name) of the first metric that was not finite
+    bad: int  # updates of the chunk in which some metric was not
 
 
 def roots(seed: int, seeds: int, stream: int) -> jax.Array:
@@ -80,9 +81,9 @@ def updates(
         if held_out is not None:
             twins = means(one_row(measure(agents, held_out, k_inspect, last, True)))
             info |= {f'held_out/{name}': value for name, value in twins.items() if not name.endswith('/ran')}
-        broken = first_broken(each, start)
+        broken, bad = first_broken(each, start)
         start += size
-        yield Chunk(start, agents, info, broken)
+        yield Chunk(start, agents, info, broken, bad)
 
 
 def one_row(info: dict[str, jax.Array]) -> dict[str, np.ndarray]:
@@ -102,14 +103,16 @@ def means(each: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return result
 
 
-def first_broken(each: dict[str, np.ndarray], start: int) -> tuple[int, int, str] | None:
-    """(update, seed, name) of the earliest value that is not finite; names in the order of the update."""
-    found = []
-    for order, (name, values) in enumerate(each.items()):
+def first_broken(each: dict[str, np.ndarray], start: int) -> tuple[tuple[int, int, str] | None, int]:
+    """(update, seed, name) of the earliest value that is not finite, a loss before what follows from it, and the
+    number of updates with such a value."""
+    found, updates = [], set()
+    for name, values in each.items():
         bad = np.argwhere(~np.isfinite(values))
+        updates |= set(bad[:, 0].tolist())
         if len(bad):
-            found.append((int(bad[0, 0]) + start, order, int(bad[0, 1]), name))
+            found.append((int(bad[0, 0]) + start, not name.endswith('/loss'), int(bad[0, 1]), name))
     if not found:
-        return None
+        return None, 0
     update, _, seed, name = min(found)
-    return update, seed, name
+    return (update, seed, name), len(updates)

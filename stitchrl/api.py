@@ -1,0 +1,121 @@
+"""The Python interface: load a recording, train on it, take the policy.
+
+    data = stitchrl.load('recording.hdf5')
+    run = stitchrl.train('iql', data, eval_env='Hopper-v5', steps=100_000, seeds=3)
+    print(run.score())
+    action = run.policy()(observation)
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stitchrl.core.config import from_json
+from stitchrl.data.check import check, fingerprint, refuse
+from stitchrl.data.columns import Columns
+from stitchrl.data.dataset import Dataset
+from stitchrl.data.formats import read
+from stitchrl.report.statistics import Interval, last_mean
+from stitchrl.runs import policy
+from stitchrl.runs.directory import RunDir
+from stitchrl.runs.policy import Policy
+from stitchrl.loops.offline import Chunk
+from stitchrl.loops.session import Session, Settings, Watch, begin, configure
+
+
+class Run:
+    """A run on the disk."""
+
+    def __init__(self, path: str | Path):
+        self.dir = RunDir(path)
+        self.path = self.dir.path
+
+    def policy(self, seed: int = 0) -> Policy:
+        """The policy of agent `seed` (0: the first) as it was last saved."""
+        return policy.load(self.dir.policy, seed)
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The rows of eval.jsonl, one per episode."""
+        return self.dir.rows('eval.jsonl')
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, one per chunk and seed."""
+        return self.dir.rows('metrics.jsonl')
+
+    def score(self, field: str = 'return') -> Interval:
+        """Mean of the last five evaluations, with an interval over seeds. UsageError where nothing was judged."""
+        return last_mean(self.evaluations(), field=field, rate=field == 'success')
+
+
+def load(path: str | Path, format: str | None = None, low: Any = None, high: Any = None) -> Dataset:
+    """A recording as a Dataset in its own units. BadData names what must not be trained on."""
+    return load_checked(str(path), format, low, high)[0]
+
+
+def load_checked(path: str, format: str | None = None, low: Any = None, high: Any = None) -> tuple[Dataset, dict[str, Any]]:
+    """(dataset, what data.json says of it)."""
+    columns = read(path, format)
+    return checked(columns, str(Path(path).absolute()), low, high)
+
+
+def checked(columns: Columns, path: str | None, low: Any = None, high: Any = None) -> tuple[Dataset, dict[str, Any]]:
+    """A Dataset of columns that passed the checks, and its data.json."""
+    findings = check(columns, low, high)
+    refuse(findings)
+    data = Dataset.from_columns(columns, low, high)
+    return data, about(data) | {
+        'path': path,
+        'fingerprint': fingerprint(columns),
+        'notes': list(columns.notes),
+        'warnings': [str(finding) for finding in findings],
+    }
+
+
+def about(data: Dataset) -> dict[str, Any]:
+    """Counts of a dataset, for data.json."""
+    returns = data.returns()
+    return {
+        'path': None,
+        'fingerprint': None,
+        'steps': len(data),
+        'episodes': len(returns),
+        'return_mean': float(np.mean(returns)),
+        'return_max': float(np.max(returns)),
+        'spec': data.spec.to_json(),
+    }
+
+
+def session(algo: str, data: Dataset, preset: str = 'default', env: Any = None, **settings: Any) -> Session:
+    """A run that is ready to go: `settings` are fields of Settings and of the algorithm's Config."""
+    own = {field.name for field in fields(Settings)}
+    asked = from_json(Settings, {name: value for name, value in settings.items() if name in own})
+    cfg = configure(algo, preset, {name: value for name, value in settings.items() if name not in own})
+    return begin(algo, cfg, asked, data, about(data), None, env)
+
+
+def training(algo: str, data: Dataset, preset: str = 'default', env: Any = None, **settings: Any) -> Iterator[Chunk]:
+    """For those who own their loop: yields a Chunk (step, agents, info) after every compiled chunk of updates."""
+    ready = session(algo, data, preset, env, **settings)
+    return ready.go(ready.fresh())
+
+
+def train(
+    algo: str, data: Dataset, preset: str = 'default', env: Any = None, watch: Watch | None = None, **settings: Any
+) -> Run:
+    """Train, judge and save; returns the Run.
+
+    `env`: an environment object to judge in, instead of the name `eval_env`. `settings`: any field of
+    `stitchrl.loops.session.Settings` and of the algorithm's Config. UsageError for a name that is neither.
+    """
+    ready = session(algo, data, preset, env, **settings)
+    for _ in ready.go(ready.fresh(), watch=watch):
+        pass
+    return Run(ready.run.path)
+
+
+def load_policy(path: str | Path, seed: int = 0) -> Policy:
+    """The policy of a run or of a policy folder. Corrupt where it cannot be used."""
+    return policy.load(path, seed)

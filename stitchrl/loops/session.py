@@ -1,0 +1,207 @@
+"""A training run from request to result: prepare, loop, judge, save. Knows no algorithm and no environment by name."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import ModuleType
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from stitchrl import envs
+from stitchrl.algos import algorithm
+from stitchrl.core.agent import Agent
+from stitchrl.core.boundary import Boundary
+from stitchrl.core.config import from_json, to_json
+from stitchrl.data.dataset import Dataset
+from stitchrl.errors import Corrupt, StitchError, UsageError
+from stitchrl.runs import checkpoint, policy
+from stitchrl.runs.directory import RunDir
+from stitchrl.runs.log import Events
+from stitchrl.runs.signals import Stop
+from stitchrl.loops.evaluate import Episodes, evaluate, rows
+from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
+
+RATE = {'cpu': 2e11}  # operations per second taken for granted when a chunk is sized, to last about a second
+CHUNKS = (50, 100, 250, 500, 1000, 2500)
+PATIENCE = 3  # updates with a value that is not finite, after which a run stops
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a run, whatever the algorithm."""
+
+    data: str | None = None  # the recording to learn from
+    format: str | None = None  # what the recording is, where its bytes do not say
+    eval_env: str | None = None  # where policies are judged; without it they are not
+    eval_episodes: int = 20  # episodes of each seed in one evaluation
+    every: int | None = None  # updates between evaluations and checkpoints; default: a twentieth of all
+    seeds: int = 5  # agents trained at once in one program
+    seed: int = 0  # the first seed; agent i has seed + i
+    holdout: float = 0.0  # share of the episodes kept back; every loss is then measured on them too
+    shuffle_rewards: bool = False  # negative control: the rewards permuted over all steps
+    out: str | None = None  # folder of the run; default: the next free runs/ALGO-0001
+
+
+class Watch(Protocol):
+    """Who looks on: the progress screen, or nobody."""
+
+    def phase(self, name: str) -> None: ...
+    def chunk(self, chunk: Chunk, steps: int) -> None: ...
+    def judged(self, step: int, episodes: Episodes) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+class Nobody:
+    """A Watch that looks away."""
+
+    def phase(self, name: str) -> None: ...
+    def chunk(self, chunk: Chunk, steps: int) -> None: ...
+    def judged(self, step: int, episodes: Episodes) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+class Session:
+    """What a run needs, made from a request. `data` is the recording in the recorder's units."""
+
+    def __init__(self, algo: str, cfg: Any, settings: Settings, data: Dataset, run: RunDir, env: Any = None):
+        self.algo, self.cfg, self.settings, self.run, self.raw = algo, cfg, settings, run, data
+        self.module: ModuleType = algorithm(algo)
+        self.env = env if env is not None else (envs.make(settings.eval_env) if settings.eval_env else None)
+        if self.env is not None:
+            data.spec.check(self.env.spec, 'the data', settings.eval_env or type(self.env).__name__)
+        if cfg.steps < 1 or settings.seeds < 1:
+            raise UsageError(f'steps is {cfg.steps} and seeds {settings.seeds}; expected at least 1 of each')
+        chosen = self.module.ALGO.select(data, cfg)
+        chosen, held_out = chosen.split(settings.holdout, settings.seed) if settings.holdout else (chosen, None)
+        if settings.shuffle_rewards:
+            chosen = chosen.relabel(lambda data: shuffled(data, settings.seed))
+        self.boundary = Boundary.fit(chosen, cfg.normalise, cfg.reward)
+        self.data = jax.device_put(self.boundary.inward(chosen))
+        self.held_out = None if held_out is None else jax.device_put(self.boundary.inward(held_out))
+
+    def fresh(self) -> Agent:
+        """New agents, all seeds as one."""
+        return create(self.module.ALGO, self.raw.spec, self.cfg, self.settings.seed, self.settings.seeds)
+
+    @cached_property
+    def pace(self) -> tuple[int, int]:
+        """(updates in a compiled chunk, updates between evaluations), the second a multiple of the first."""
+        every = min(self.settings.every or max(self.cfg.steps // 20, 1), self.cfg.steps)
+        weights = sum(x.size for x in jax.tree.leaves(policy.without_optimisers(jax.eval_shape(self.fresh))))
+        rate = RATE.get(jax.default_backend(), 1e13) / (6 * weights * self.cfg.batch)
+        wanted = max((size for size in CHUNKS if size <= rate), default=CHUNKS[0])
+        pieces = -(-every // wanted)
+        chunk = -(-every // pieces)
+        return chunk, chunk * pieces
+
+    def go(self, agents: Agent, start: int = 0, watch: Watch | None = None) -> Iterator[Chunk]:
+        """Train from update `start` on; yields after each chunk once it is logged, judged and saved.
+
+        A signal to stop saves and raises Interrupted; values that are not finite raise StitchError.
+        """
+        watch, (chunk, every) = watch or Nobody(), self.pace
+        log, bad = Events(self.run), 0
+        self.run.status('running')
+        watch.phase('compiling')
+        if start == 0:
+            self.save(0, agents)
+        with Stop() as stop, log:
+            for part in updates(agents, self.data, self.settings.seed, self.cfg.steps, chunk, start, self.held_out):
+                log.metrics(part, self.settings.seed)
+                watch.chunk(part, self.cfg.steps)
+                bad += part.bad
+                if part.broken is not None and bad >= PATIENCE:
+                    raise self.fail(part)
+                due = part.step % every == 0 or part.step == self.cfg.steps
+                if due:
+                    self.judge(part, log, watch)
+                if (due or stop.asked) and not part.bad:
+                    watch.phase('saving')
+                    self.save(part.step, part.agents)
+                yield part
+                if stop.asked and part.step < self.cfg.steps:
+                    raise self.interrupted(part.step, stop)
+                watch.phase('training')
+        self.run.status('finished')
+
+    def judge(self, part: Chunk, log: Events, watch: Watch) -> None:
+        """Evaluate all agents, log a row per episode."""
+        if self.env is None:
+            return
+        watch.phase('evaluating')
+        episodes = evaluate(part.agents, self.boundary, self.env, self.settings.seed, self.settings.eval_episodes)
+        log.episodes(rows(episodes, part.step, self.settings.seed), part.step)
+        watch.judged(part.step, episodes)
+
+    def save(self, step: int, agents: Agent) -> None:
+        """A checkpoint to go on from, and the policy as it is now."""
+        checkpoint.save(self.run.checkpoints, step, agents)
+        policy.save(self.run.policy, self.algo, agents, self.boundary, self.raw.spec)
+
+    def fail(self, part: Chunk) -> StitchError:
+        """Write the batch that broke an update and say which."""
+        assert part.broken is not None
+        step, seed, name = part.broken
+        root = roots(self.settings.seed, self.settings.seeds, UPDATE)[seed]
+        agent = jax.tree.map(lambda x: x[seed], part.agents)
+        batch = agent.draw(self.data, jr.split(jr.fold_in(root, step))[0])
+        np.savez(self.run.path / 'broken_batch.npz', **{k: v for k, v in batch._asdict().items() if v is not None})
+        kept = checkpoint.steps(self.run.checkpoints)
+        reason = f'{name} of seed {self.settings.seed + seed} is not finite from update {step} on'
+        self.run.status('failed', reason)
+        self.run.note(reason)
+        return StitchError(
+            f'{reason}; its batch is in {self.run.path / "broken_batch.npz"}, the last good checkpoint is '
+            f'{kept[-1] if kept else "none"}. Try a lower --lr, or look at the data: stitch data inspect'
+        )
+
+    def interrupted(self, step: int, stop: Stop) -> StitchError:
+        self.run.status('interrupted', f'{stop.name} after update {step}')
+        return stop.error(f'saved after update {step}; go on with: {self.run.read("STATUS.json")["resume"]}')
+
+
+def shuffled(data: Dataset, seed: int) -> np.ndarray:
+    """The rewards of all steps in a random order, [N]."""
+    reward, starts = np.asarray(data.reward).copy(), np.asarray(data.starts)
+    reward[starts] = np.random.default_rng(seed).permutation(reward[starts])
+    return reward
+
+
+def configure(algo: str, preset: str, fields: dict[str, Any]) -> Any:
+    """The algorithm's Config: preset, then fields. UsageError for unknown names."""
+    module = algorithm(algo)
+    if preset not in module.PRESETS:
+        raise UsageError(f'{algo} has no preset {preset!r}; known: {", ".join(module.PRESETS)}')
+    return from_json(module.Config, module.PRESETS[preset][1] | fields)
+
+
+def begin(
+    algo: str, cfg: Any, settings: Settings, data: Dataset, about: dict[str, Any], command: list[str] | None, env: Any = None
+) -> Session:
+    """A session in a new run directory, whose files say what was asked."""
+    run = RunDir.fresh(algo, settings.out)
+    session = Session(algo, cfg, settings, data, run, env)
+    run.write('config.json', {'algo': algo, 'config': to_json(cfg), 'settings': to_json(replace(settings, out=None))})
+    run.write('data.json', about)
+    run.describe(command)
+    run.status('running')
+    return session
+
+
+def resume(run: RunDir, load: Callable[[Settings], tuple[Dataset, dict[str, Any]]], warn: Any) -> tuple[Session, Agent, int]:
+    """(session, agents, update to go on from) of a run that stopped. Corrupt if the data is not what it was."""
+    tree = run.read('config.json')
+    settings = from_json(Settings, tree['settings'])
+    if settings.data is None:
+        raise UsageError(f'{run.path}: trained on data from memory, so the command line cannot find it again')
+    data, about = load(settings)
+    if about['fingerprint'] != run.read('data.json')['fingerprint']:
+        raise Corrupt(f'{settings.data}: not the recording that {run.path} was trained on (its fingerprint differs)')
+    session = Session(tree['algo'], from_json(algorithm(tree['algo']).Config, tree['config']), settings, data, run)
+    step, agents = checkpoint.latest(run.checkpoints, jax.eval_shape(session.fresh), warn)
+    run.forget(step)
+    return session, jax.tree.map(jnp.asarray, agents), step

@@ -1,0 +1,150 @@
+"""Checkpoints: complete or absent. Orbax writes into a hidden folder that becomes visible by one rename.
+
+The manifest inside holds a hash of every file, so that a truncated or altered checkpoint is told from a whole one.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from stitchrl.errors import Corrupt
+
+KEEP = 3
+MANIFEST = 'manifest.json'
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    """{path of the leaf, such as .actor.net.torso.layers[0].weight: leaf}."""
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def unflatten(like: Any, leaves: dict[str, Any], where: str) -> Any:
+    """The leaves in the structure of `like`. Corrupt names the first leaf that is missing or of another shape."""
+    paths, tree = jax.tree_util.tree_flatten_with_path(like)
+    found = []
+    for path, leaf in paths:
+        name = jax.tree_util.keystr(path)
+        if name not in leaves:
+            raise Corrupt(f'{where} has no {name}; it was written by another version or for another config')
+        if leaves[name].shape != leaf.shape or leaves[name].dtype != leaf.dtype:
+            raise Corrupt(
+                f'{where}: {name} is {leaves[name].dtype}{leaves[name].shape}, expected {leaf.dtype}{leaf.shape}'
+            )
+        found.append(leaves[name])
+    return jax.tree.unflatten(tree, found)
+
+
+def save(folder: Path, step: int, agents: Any) -> Path:
+    """Write `folder/step_N` and return it once it is complete on the disk. Older ones beyond KEEP are removed."""
+    final = folder / f'step_{step:09d}'
+    if final.exists():
+        return final
+    folder.mkdir(parents=True, exist_ok=True)
+    hidden = folder / f'.step_{step:09d}.{os.getpid()}'
+    shutil.rmtree(hidden, ignore_errors=True)
+    writer().save((hidden / 'agents').absolute(), jax.device_get(flatten(agents)))
+    files = {name: digest(hidden / name) for name in contents(hidden)}
+    write_durably(hidden / MANIFEST, json.dumps({'step': step, 'files': files}, indent=1))
+    for name in files:
+        sync(hidden / name)
+    os.replace(hidden, final)
+    sync(folder)
+    prune(folder)
+    return final
+
+
+def load(path: Path, like: Any) -> tuple[int, Any]:
+    """(step, agents) of one checkpoint; `like` gives structure, shapes and dtypes. Corrupt names the damaged file."""
+    step = verify(path)
+    leaves = writer().restore((path / 'agents').absolute())
+    return step, unflatten(like, leaves, str(path))
+
+
+def latest(folder: Path, like: Any, warn: Any = print) -> tuple[int, Any]:
+    """The newest whole checkpoint; damaged ones are named to `warn` and passed over. Corrupt if none is left."""
+    for path in reversed(steps(folder)):
+        try:
+            return load(path, like)
+        except Corrupt as error:
+            warn(f'{error}; trying the one before')
+    raise Corrupt(f'{folder}: no whole checkpoint')
+
+
+def verify(path: Path) -> int:
+    """Step of a checkpoint all of whose files are as they were written; else Corrupt."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        files, step = manifest['files'], int(manifest['step'])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Corrupt(f'{path / MANIFEST}: cannot be read ({error})') from None
+    for name, expected in files.items():
+        if not (path / name).is_file():
+            raise Corrupt(f'{path / name}: missing')
+        if digest(path / name) != expected:
+            raise Corrupt(f'{path / name}: not as it was written (its hash differs)')
+    return step
+
+
+def steps(folder: Path) -> list[Path]:
+    """Checkpoints in a folder, oldest first."""
+    return sorted(folder.glob('step_*')) if folder.is_dir() else []
+
+
+def prune(folder: Path) -> None:
+    """Remove all but the newest KEEP, and what a killed process left half-written."""
+    for path in [*steps(folder)[:-KEEP], *folder.glob('.step_*')]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+
+
+def digest(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def write_durably(path: Path, text: str) -> None:
+    """A whole file or the old one: written beside it, synced, renamed."""
+    hidden = path.with_name(f'.{path.name}.{os.getpid()}')
+    hidden.write_text(text)
+    sync(hidden)
+    os.replace(hidden, path)
+
+
+def sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def writer() -> Any:
+    """Orbax, saving synchronously; imported here because it takes a second."""
+    import orbax.checkpoint as ocp
+
+    return Numpy(ocp)
+
+
+class Numpy:
+    """Orbax's checkpointer for a flat dict of arrays, restored as NumPy arrays."""
+
+    def __init__(self, ocp: Any):
+        self.ocp = ocp
+        self.checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+
+    def save(self, path: Path, leaves: dict[str, np.ndarray]) -> None:
+        self.checkpointer.save(path, leaves)
+
+    def restore(self, path: Path) -> dict[str, np.ndarray]:
+        names = self.checkpointer.metadata(path).item_metadata.tree
+        kinds = {name: self.ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
+        return self.checkpointer.restore(path, args=self.ocp.args.PyTreeRestore(restore_args=kinds))

@@ -1,0 +1,106 @@
+"""A policy as a folder: weights, spec and boundary. Numbers and JSON only; opening it runs no code from it."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from stitchrl.algos import algorithm
+from stitchrl.core.agent import Agent
+from stitchrl.core.boundary import Boundary
+from stitchrl.core.config import from_json, to_json
+from stitchrl.core.learner import Learner
+from stitchrl.core.spec import Spec
+from stitchrl.errors import Corrupt, UsageError
+from stitchrl.runs.checkpoint import flatten, sync, unflatten, write_durably
+from stitchrl.loops.evaluate import act
+
+WEIGHTS, ABOUT = 'weights.safetensors', 'policy.json'
+
+
+class Policy:
+    """What a trained agent does, in the user's units: NumPy in, NumPy out, greedy."""
+
+    def __init__(self, agents: Agent, boundary: Boundary, spec: Spec, seed: int = 0):
+        count = jax.tree.leaves(agents)[0].shape[0]
+        if not 0 <= seed < count:
+            raise UsageError(f'seed {seed}: this run trained {count}, numbered from 0')
+        self.agents = jax.tree.map(lambda x: jnp.asarray(x[seed : seed + 1]), agents)
+        self.boundary, self.spec = jax.device_put(boundary), spec
+        self.reset()
+
+    def reset(self, n: int = 1) -> None:
+        """Forget what was remembered of earlier steps, before a new episode in n environments."""
+        self.memory = jax.tree.map(lambda x: x[None], jax.tree.map(lambda x: x[0], self.agents).remember(n))
+
+    def __call__(self, obs: Any) -> np.ndarray:
+        """One observation [...] to an action [A] or [], or a batch [n, ...] to [n, A] or [n].
+
+        Raises UsageError naming the width that was expected.
+        """
+        obs, shape = np.asarray(obs, self.spec.obs.dtype), self.spec.obs.shape
+        single = obs.shape == shape
+        if not single and obs.shape[1:] != shape:
+            raise UsageError(f'observation of shape {obs.shape}; this policy takes {shape}, or a batch [n, *{shape}]')
+        batch = obs[None] if single else obs
+        action, self.memory = act(self.agents, self.boundary, self.memory, batch[None], jr.key(0))
+        return np.asarray(action[0, 0] if single else action[0])
+
+
+def without_optimisers(agents: Agent) -> Agent:
+    """The agents with empty optimiser states: what a policy needs."""
+    is_learner = lambda node: isinstance(node, Learner)
+    bare = lambda node: Learner(node.net, (), None) if is_learner(node) else node
+    return jax.tree.map(bare, agents, is_leaf=is_learner)
+
+
+def save(folder: Path, algo: str, agents: Agent, boundary: Boundary, spec: Spec) -> None:
+    """Write the folder as a whole; what was there before is replaced."""
+    from safetensors.numpy import save_file
+
+    hidden = folder.with_name(f'.{folder.name}.{os.getpid()}')
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir(parents=True)
+    tensors = flatten({'agents': without_optimisers(agents), 'boundary': boundary})
+    save_file({name: np.asarray(x, order='C') for name, x in jax.device_get(tensors).items()}, hidden / WEIGHTS)
+    seeds = jax.tree.leaves(agents)[0].shape[0]
+    about = {'algo': algo, 'config': to_json(agents.cfg), 'spec': spec.to_json(), 'seeds': seeds}
+    write_durably(hidden / ABOUT, json.dumps(about, indent=1))
+    sync(hidden / WEIGHTS)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(hidden, folder)
+
+
+def load_all(folder: str | Path) -> tuple[str, Agent, Boundary, Spec]:
+    """(algorithm, agents [S, ...], boundary, spec) of a policy folder. Corrupt where it cannot be used."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / ABOUT).read_text())
+        tensors = load_file(folder / WEIGHTS)
+        module = algorithm(about['algo'])
+        cfg, spec = from_json(module.Config, about['config']), Spec.from_json(about['spec'])
+        seeds = int(about['seeds'])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise Corrupt(f'{folder}: no usable policy ({error})') from None
+    make = lambda key: without_optimisers(module.ALGO.create(spec, cfg, key))
+    agents = jax.eval_shape(jax.vmap(make), jr.split(jr.key(0), seeds))
+    like = {'agents': agents, 'boundary': Boundary.blank(spec)}
+    tree = unflatten(like, tensors, str(folder / WEIGHTS))
+    return about['algo'], tree['agents'], tree['boundary'], spec
+
+
+def load(folder: str | Path, seed: int = 0) -> Policy:
+    """The policy of one seed, from a policy folder or a run's."""
+    folder = Path(folder)
+    inner = folder / 'policy'
+    _, agents, boundary, spec = load_all(inner if inner.is_dir() else folder)
+    return Policy(agents, boundary, spec, seed)
