@@ -125,7 +125,8 @@ class Dataset(eqx.Module):
         if not 0 < fraction <= 1:
             raise UsageError(f'best({fraction}): the share of episodes to keep lies in (0, 1]')
         order = np.argsort(-self.returns(), kind='stable')
-        return self.keep(np.sort(order[: max(1, int(np.ceil(fraction * len(order))))]))
+        count = int(np.ceil(fraction * len(order) - 1e-9))  # 0.07 x 100 is 7.000000000000001
+        return self.keep(np.sort(order[: max(1, count)]))
 
     def split(self, fraction: float, seed: int) -> tuple['Dataset', 'Dataset']:
         """(the rest, held out): whole episodes, `fraction` of them at random and at least one on either side."""
