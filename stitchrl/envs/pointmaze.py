@@ -127,7 +127,8 @@ def hold(p: jax.Array, cell: jax.Array, near: jax.Array) -> jax.Array:
 
 def roll_off(p: jax.Array, cell: jax.Array, near: jax.Array) -> jax.Array:
     """Push the disc straight away from the wall's corner that it overlaps; only one can be that near."""
-    away = p - (cell + jnp.array([(0, 0), (1, 0), (0, 1), (1, 1)]))  # [4, 2]
+    corners = cell[None] + jnp.array([(0, 0), (1, 0), (0, 1), (1, 1)])
+    away = p[None] - corners  # [4, 2]
     wall = jnp.stack([near[0, 0], near[0, 2], near[2, 0], near[2, 2]])
     gap = jnp.linalg.norm(away, axis=-1)
     overlaps = wall & (gap < RADIUS)
