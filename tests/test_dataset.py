@@ -21,8 +21,8 @@ X = None  # a cell of the table that nobody reads: mask on a final row
 
 Case = namedtuple('Case', 'obs next_obs terminal timeout rows mask ends steps windows')
 
-# Rewards are 1, 2, 4, 8, 16, row by row, so a sum says which rows are in it. `steps[n]` lists the transitions over
-# up to n steps, (obs, reward, next_obs, mask, discount); `windows` those of length 3, (obs, ends, inside).
+# Rewards are 1, 2, 4, 8, 16, row by row, so a sum says which rows are in it. `steps[n]` lists transitions
+# over up to n steps, (obs, reward, next_obs, mask, discount); `windows` those of length 3, (obs, ends, inside).
 CASES = {
     'terminal': Case(
         obs=[0, 1, 2, 10, 11],
@@ -166,8 +166,8 @@ CASES = {
             ([20, 21, 21], [0, 1, 1], [1, 1, 0]),
         ],
     ),
-    # Without next_obs: what followed a terminal does not matter (mask 0), so its own observation stands in; the
-    # last step before a cut has no successor and becomes the final row, its reward lost.
+    # Without next_obs: what followed a terminal does not matter (mask 0) and its own observation stands in;
+    # the last step before a cut has no successor and becomes the final row, its reward lost.
     'terminal, without next_obs': Case(
         obs=[0, 1, 2, 10, 11],
         next_obs=None,

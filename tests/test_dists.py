@@ -1,0 +1,143 @@
+"""Distributions against scipy's."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from stitchrl.maths.dists import Categorical, Mixture, Normal, take
+
+seeds = st.integers(0, 10_000)
+
+
+def normal(seed, shape=(4, 3)):
+    rng = np.random.default_rng(seed)
+    mean, std, x = rng.normal(size=shape), rng.uniform(0.1, 3, shape), rng.normal(size=shape) * 2
+    return [v.astype(np.float32) for v in (mean, std, x)]
+
+
+@given(seeds)
+def test_normal_log_prob(seed):
+    mean, std, x = normal(seed)
+    expected = scipy.stats.norm(mean, std).logpdf(x).sum(-1)
+    np.testing.assert_allclose(Normal(mean, std).log_prob(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_deviation_shared_by_all_rows():
+    mean, std, x = normal(0)
+    expected = Normal(mean, np.broadcast_to(std[:1], mean.shape)).log_prob(x)
+    np.testing.assert_allclose(Normal(mean, std[:1]).log_prob(x), expected, rtol=1e-6)
+
+
+def test_normal_samples_and_mode():
+    mean, std = np.float32([1, -2]), np.float32([0.5, 3])
+    dist = Normal(jnp.broadcast_to(mean, (5000, 2)), jnp.broadcast_to(std, (5000, 2)))
+    x = np.asarray(dist.sample(jr.key(0)))
+    for i in range(2):
+        assert scipy.stats.kstest(x[:, i], scipy.stats.norm(mean[i], std[i]).cdf).pvalue > 0.01
+    assert abs(np.corrcoef(x.T)[0, 1]) < 0.05
+    np.testing.assert_array_equal(dist.mode()[0], mean)
+
+
+def mixture(seed, rows=4, parts=3, dim=2):
+    rng = np.random.default_rng(seed)
+    logits, means = rng.normal(size=(rows, parts)) * 2, rng.normal(size=(rows, parts, dim))
+    stds, x = rng.uniform(0.1, 2, (rows, parts, dim)), rng.normal(size=(rows, dim))
+    return [v.astype(np.float32) for v in (logits, means, stds, x)]
+
+
+@given(seeds)
+def test_mixture_log_prob(seed):
+    logits, means, stds, x = mixture(seed)
+    weights = scipy.special.softmax(logits.astype(float), -1)
+    density = scipy.stats.norm(means, stds).pdf(x[:, None]).prod(-1)
+    expected = np.log((weights * density).sum(-1))
+    np.testing.assert_allclose(Mixture(logits, means, stds).log_prob(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_mixture_of_equal_parts_is_one_normal():
+    mean, std, x = normal(1)
+    parts = lambda v: np.repeat(v[:, None], 3, 1)
+    mixed = Mixture(np.float32([[0, 5, -5]] * 4), parts(mean), parts(std))
+    np.testing.assert_allclose(mixed.log_prob(x), Normal(mean, std).log_prob(x), rtol=1e-5)
+
+
+def test_far_from_every_part_the_logarithm_stays_finite():
+    logits, means, stds, _ = mixture(2)
+    dist, far = Mixture(logits, means, stds), jnp.full((4, 2), 100.0)
+    assert np.isfinite(dist.log_prob(far)).all()
+    assert np.isfinite(jax.grad(lambda x: dist.log_prob(x).sum())(far)).all()
+
+
+def test_mixture_samples_come_from_the_parts_in_their_shares():
+    logits = np.log(np.float32([0.2, 0.8]))
+    means, stds = np.float32([[-3], [2]]), np.float32([[0.5], [1]])
+    many = lambda v: jnp.broadcast_to(v, (5000, *v.shape))
+    x = np.asarray(Mixture(many(logits), many(means), many(stds)).sample(jr.key(0)))[:, 0]
+    cdf = lambda x: 0.2 * scipy.stats.norm(-3, 0.5).cdf(x) + 0.8 * scipy.stats.norm(2, 1).cdf(x)
+    assert scipy.stats.kstest(x, cdf).pvalue > 0.01
+
+
+def test_the_mode_of_a_mixture_is_its_highest_peak():
+    """By hand: weight over deviation is 0.6 / 3 = 0.2 for the broad part and 0.4 / 0.5 = 0.8 for the other."""
+    broad_wins_by_weight = Mixture(
+        np.log(np.float32([0.6, 0.4])), np.float32([[-1], [1]]), np.float32([[3], [0.5]])
+    )
+    assert broad_wins_by_weight.mode().tolist() == [1]
+    equal_width = Mixture(np.log(np.float32([0.6, 0.4])), np.float32([[-1], [1]]), np.float32([[0.5], [0.5]]))
+    assert equal_width.mode().tolist() == [-1]
+
+
+def test_picking_a_part_row_by_row():
+    logits, means, stds, _ = mixture(3)
+    which = np.array([2, 0, 1, 2])
+    picked = Mixture(logits, means, stds).pick(means, which)
+    np.testing.assert_array_equal(picked, means[np.arange(4), which])
+
+
+@given(
+    arrays(np.float32, (4, 5), elements=st.floats(-5, 5, width=32)),
+    st.lists(st.integers(0, 4), min_size=4, max_size=4),
+)
+@settings(max_examples=50)
+def test_categorical_log_prob(logits, action):
+    action = np.array(action, np.int32)
+    for row, x, got in zip(logits, action, Categorical(logits).log_prob(action), strict=True):
+        p = scipy.special.softmax(row.astype(float))
+        assert got == pytest.approx(scipy.stats.multinomial(1, p).logpmf(np.eye(5)[x]), abs=1e-4)
+
+
+def test_categorical_samples_and_mode():
+    p = np.array([0.1, 0.6, 0.05, 0.25])
+    dist = Categorical(jnp.broadcast_to(jnp.log(p) + 7, (8000, 4)))  # logits need not be normalised
+    x = dist.sample(jr.key(0))
+    assert x.dtype == dist.mode().dtype == jnp.int32
+    assert scipy.stats.chisquare(np.bincount(x, minlength=4), 8000 * p).pvalue > 0.01
+    assert dist.mode()[0] == 1
+
+
+@pytest.mark.parametrize('lead', [(), (2, 3)])
+def test_leading_axes(lead):
+    """The same numbers whatever the leading axes; samples have the shape of an action."""
+    logits, means, stds, x = (jnp.asarray(v)[:, None].repeat(6, 1)[0] for v in mixture(4))
+    shape = lambda v: v[0] if lead == () else v.reshape(*lead, *v.shape[1:])
+    for dist, one, value, event in [
+        (Normal(shape(means[:, 0]), shape(stds[:, 0])), Normal(means[0, 0], stds[0, 0]), shape(x), (2,)),
+        (Mixture(*map(shape, (logits, means, stds))), Mixture(logits[0], means[0], stds[0]), shape(x), (2,)),
+        (Categorical(shape(logits)), Categorical(logits[0]), jnp.ones(lead, jnp.int32), ()),
+    ]:
+        first = jnp.int32(1) if event == () else x[0]
+        np.testing.assert_allclose(dist.log_prob(value), jnp.full(lead, one.log_prob(first)), rtol=1e-5)
+        assert dist.sample(jr.key(0)).shape == dist.mode().shape == (*lead, *event)
+
+
+def test_take():
+    values = jnp.arange(6.0).reshape(2, 3)
+    assert take(values, jnp.array([2, 0])).tolist() == [2, 3]
+    assert take(values[0], jnp.int32(1)) == 1
