@@ -70,10 +70,9 @@ def products(passes, w, xs, t, seeds):
     x = jax.lax.dynamic_index_in_dim(xs, t % len(xs), keepdims=False)  # new numbers each step, or XLA hoists the work
     x = jnp.broadcast_to(x, (seeds, *x.shape))
     results = []
-    for n, _, weights, action, every in passes:
+    for (n, _, weights, action, every), nets in zip(passes, w, strict=True):
         one = partial(net_products, weights=weights, action=action)
         every_net = jax.vmap(jax.vmap(one, in_axes=(None, 0, 0, 0)))
-        nets = [jnp.broadcast_to(v[:seeds, :n], (seeds, n, *v.shape[2:])) for v in w]
         if every == 1:
             results.append(every_net(x, *nets))
             continue
@@ -89,6 +88,21 @@ def floor(algo, w, xs, seeds, chunk):
     step = lambda carry, t: (products(PASSES[algo], w, xs, t, seeds), None)
     start = products(PASSES[algo], w, xs, jnp.int32(0), seeds)
     return jax.lax.scan(step, start, jnp.arange(chunk))[0]
+
+
+def operands(algo, seeds, rng):
+    """Weights of their own for each pass (shared ones would let XLA do a product once for two passes), and inputs."""
+    sizes = ((OBS + ACTION, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 1))
+    draw = lambda *shape: rng.normal(size=shape).astype(np.float32) / 16
+    return [[draw(seeds, n, *size) for size in sizes] for n, *_ in PASSES[algo]], draw(8, BATCH, OBS + ACTION)
+
+
+def check_floor(algo, w, xs, seeds, chunk):
+    """The compiled floor holds the operations it should: all of the loop's body, and as many before the loop."""
+    found = floor.lower(algo, w, xs, seeds, chunk).compile().cost_analysis()['flops'] / 2
+    promised = sum(n * (1 + 2 * b + a) for n, _, b, a, _ in PASSES[algo]) * PASS * seeds
+    if not 0.9 * promised < found < 1.15 * promised:
+        raise SystemExit(f'the floor of {algo} has {found / 1e6:.0f} MFLOP, expected {promised / 1e6:.0f}')
 
 
 def hopper_like(rng: np.random.Generator) -> Dataset:
@@ -108,8 +122,8 @@ def measure(algo: str, seeds: int, chunk: int, rounds: int) -> dict[str, float]:
     data = jax.device_put(Boundary.fit(data).inward(data))
     agents = create(made.ALGO, data.spec, cfg, seed=0, seeds=seeds)
     stream = updates(agents, data, seed=0, steps=cfg.steps, chunk=chunk)
-    w = [rng.normal(size=(seeds, 2, *s)).astype(np.float32) / 16 for s in ((OBS + ACTION, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 1))]
-    w, xs = jax.device_put((w, rng.normal(size=(8, BATCH, OBS + ACTION)).astype(np.float32)))
+    w, xs = jax.device_put(operands(algo, seeds, rng))
+    check_floor(algo, w, xs, seeds, chunk)
     next(stream), jax.block_until_ready(floor(algo, w, xs, seeds, chunk))
     ours, bare = [], []
     for _ in range(rounds):

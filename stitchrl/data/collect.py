@@ -58,9 +58,10 @@ def segments(maze: PointMaze, key: jax.Array, transitions: int, kind: str = 'sti
 
 def random_transitions(env: Env, key: jax.Array, transitions: int) -> Columns:
     """Episodes of uniformly random actions from `env.reset`: whole ones, `transitions` rows or a few more."""
-    if env.spec.horizon is None:
+    horizon = env.spec.horizon
+    if horizon is None:
         raise UsageError('the environment states no horizon, and random episodes may never end; set one')
-    return whole(partial(plays, env), key, transitions, env.spec.action)
+    return whole(partial(plays, env, horizon), key, transitions, env.spec.action)
 
 
 def whole(
@@ -80,18 +81,19 @@ def whole(
 def columns_of(rows: Rows, action: Continuous | Discrete) -> Columns:
     """Episodes [N, L, ...] one after another, without the steps that are not kept."""
     last = rows.keep & ~np.pad(rows.keep[:, 1:], ((0, 0), (0, 1)))
-    parts = (*rows[:4], last & ~rows.terminal, rows.next_obs)
-    bounds = (action.low, action.high) if isinstance(action, Continuous) else (None, None)
-    return Columns(*(column[rows.keep] for column in parts), *bounds)
+    low, high = (action.low, action.high) if isinstance(action, Continuous) else (None, None)
+    kept = jax.tree.map(lambda column: column[rows.keep], rows)
+    timeout = (last & ~rows.terminal)[rows.keep]
+    return Columns(kept.obs, kept.action, kept.reward, kept.terminal, timeout, kept.next_obs, low, high)
 
 
-@jax.jit
-def plays(env: Env, key: jax.Array) -> Rows:
+@partial(jax.jit, static_argnums=1)
+def plays(env: Env, horizon: int, key: jax.Array) -> Rows:
     """Episodes of random actions, [BATCH, horizon, ...]."""
-    return jax.vmap(partial(play, env))(jr.split(key, BATCH))
+    return jax.vmap(partial(play, env, horizon))(jr.split(key, BATCH))
 
 
-def play(env: Env, key: jax.Array) -> Rows:
+def play(env: Env, horizon: int, key: jax.Array) -> Rows:
     """One episode of random actions."""
 
     def one(carry: tuple[State, jax.Array], k: jax.Array) -> tuple[tuple[State, jax.Array], Rows]:
@@ -104,7 +106,7 @@ def play(env: Env, key: jax.Array) -> Rows:
 
     k_reset, k_steps = jr.split(key)
     begin = env.reset(k_reset), jnp.array(True)
-    return jax.lax.scan(one, begin, jr.split(k_steps, env.spec.horizon))[1]
+    return jax.lax.scan(one, begin, jr.split(k_steps, horizon))[1]
 
 
 def random_action(action: Continuous | Discrete, key: jax.Array) -> jax.Array:
@@ -168,7 +170,7 @@ def plan_of(maze: PointMaze, kind: str) -> Plan:
     apart = np.stack([distances(walls, (int(y), int(x)))[~walls] for y, x in cells])  # [target, cell]
     ahead = np.where(apart == 1, apart[:, None], len(cells)).argmin(-1)
     x, y = np.asarray(cell_of(maze.start))
-    allowed, ring = choices(apart, maze.distances()[~walls], index[y, x], kind)
+    allowed, ring = choices(apart, maze.distances()[~walls], int(index[y, x]), kind)
     return Plan(*map(jnp.asarray, (index, *free_space(walls, cells), ahead, allowed, ring)))
 
 

@@ -87,7 +87,7 @@ class GridWorld(Env):
             raise UsageError(f'no observation {observe!r}; choose one of {", ".join(shapes)}')
         spec = Spec(Observation(shapes[observe]), Discrete(len(ACTIONS)), horizon)
         start, goal = (jnp.int32(y * walls.shape[1] + x) for y, x in ends)
-        return cls(jnp.asarray(walls), start, goal, spec, slip, anywhere)
+        return cls(spec=spec, walls=jnp.asarray(walls), start=start, goal=goal, slip=slip, anywhere=anywhere)
 
     def observe(self, cell: jax.Array) -> jax.Array:
         """What is seen in state `cell` [], float32."""

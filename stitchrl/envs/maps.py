@@ -29,10 +29,16 @@ def read_map(text: str) -> Map:
     walls = cells == '#'
     if not (walls[[0, -1]].all() and walls[:, [0, -1]].all()):
         raise UsageError('the map is open at its edge; close first and last line and column with #')
-    (start,), (goal,) = (np.argwhere(cells == letter).tolist() for letter in 'SG')
-    if distances(walls, tuple(goal))[tuple(start)] < 0:
+    start, goal = where(cells, 'S'), where(cells, 'G')
+    if distances(walls, goal)[start] < 0:
         raise UsageError('no way leads from S to G in this map; open a wall between them')
-    return Map(walls, tuple(start), tuple(goal))
+    return Map(walls, start, goal)
+
+
+def where(cells: np.ndarray, letter: str) -> tuple[int, int]:
+    """Where (y, x) the only `letter` of the map stands."""
+    y, x = np.argwhere(cells == letter)[0]
+    return int(y), int(x)
 
 
 def check_lines(lines: list[str]) -> None:

@@ -78,7 +78,7 @@ class PointMaze(Env):
         walls, *ends = read_map(text)
         start, goal = (jnp.array([x + 0.5, y + 0.5], jnp.float32) for y, x in ends)
         spec = Spec(Observation((2,)), Continuous(2, (-1.0, -1.0), (1.0, 1.0)), horizon)
-        return cls(jnp.asarray(walls), start, goal, spec)
+        return cls(spec=spec, walls=jnp.asarray(walls), start=start, goal=goal)
 
     def reset(self, key: jax.Array) -> State:
         """Begin near the middle of the start cell, up to ROOM away along each axis."""

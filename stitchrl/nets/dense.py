@@ -29,8 +29,31 @@ class Dense(eqx.Module):
             self.bias = jr.uniform(k_bias, (n_out,), minval=-bound, maxval=bound)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = x @ self.weight
-        return y + jnp.broadcast_to(self.bias, y.shape)  # strict rank promotion asks for the broadcast
+        return affine(x, self.weight, self.bias)
+
+
+@jax.custom_vjp
+def affine(x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.Array:
+    """x [..., in] -> x W + b [..., out], with a gradient of its own.
+
+    JAX's derivative asks for the transpose of the weight's gradient and turns it round; on CPU that product is
+    half as fast as x^T g.
+    """
+    y = x @ weight
+    return y + jnp.broadcast_to(bias, y.shape)  # strict rank promotion asks for the broadcast
+
+
+def affine_forward(x: jax.Array, weight: jax.Array, bias: jax.Array) -> tuple[jax.Array, Any]:
+    return affine(x, weight, bias), (x, weight)
+
+
+def affine_backward(kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, weight = kept
+    rows, g_rows = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    return g @ weight.T, rows.T @ g_rows, g_rows.sum(0)
+
+
+affine.defvjp(affine_forward, affine_backward)
 
 
 def orthogonal(key: jax.Array, n_in: int, n_out: int, gain: float = 2**0.5) -> jax.Array:
