@@ -57,7 +57,7 @@ def test_slipping_is_a_random_action_and_a_wall_stops():
     grid = GridWorld.create('corridor', slip=0.5)
     east, start = ACTIONS.index('east'), int(grid.start)
     p = grid.transition_matrix()[start, east]
-    # Half the time east; else each of five: east once, and four that stay (two walls beside, one behind, stay).
+    # Half the time east; else one of five: east once, four times no move (walls on three sides, or stay).
     np.testing.assert_allclose([p[start + 1], p[start]], [0.5 + 0.5 / 5, 0.5 * 4 / 5])
 
 

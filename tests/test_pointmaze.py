@@ -14,6 +14,8 @@ from stitchrl.envs.maps import BESIDE, distances
 from stitchrl.envs.pointmaze import MAZES, RADIUS, ROOM, SPEED, SUBSTEPS, PointMaze
 from stitchrl.errors import UsageError
 
+step = jax.jit(PointMaze.step)
+
 # Two chambers that touch the way only at a corner, or through a wall one cell thick.
 CHAMBERS = """
     ########
@@ -166,9 +168,9 @@ def next_middle(maze):
 def test_the_goal_cell_ends_the_task_with_the_only_reward():
     maze = PointMaze.create('umaze')  # the goal is cell (1, 1)
     state = maze.begin(jnp.array([2.3, 1.5]))
-    state = maze.step(state, jnp.array([-0.4, 0.0]), jr.key(0))
+    state = step(maze, state, jnp.array([-0.4, 0.0]), jr.key(0))
     assert (state.reward, bool(state.terminated), bool(maze.success(state))) == (0, False, False)
-    state = maze.step(state, jnp.array([-0.4, 0.0]), jr.key(0))
+    state = step(maze, state, jnp.array([-0.4, 0.0]), jr.key(0))
     assert (state.reward, bool(state.terminated), bool(maze.success(state))) == (1, True, True)
     assert not state.truncated
     np.testing.assert_allclose(state.obs, [1.9, 1.5], rtol=1e-6)
@@ -178,7 +180,7 @@ def test_the_horizon_truncates_and_does_not_terminate():
     maze = PointMaze.create('umaze', horizon=3)
     state, flags = maze.reset(jr.key(0)), []
     for _ in range(3):
-        state = maze.step(state, jnp.zeros(2), jr.key(0))
+        state = step(maze, state, jnp.zeros(2), jr.key(0))
         flags.append((bool(state.truncated), bool(state.terminated)))
     assert flags == [(False, False), (False, False), (True, False)]
 

@@ -22,6 +22,8 @@ LENGTH = 40  # steps after which a segment is cut in any case
 NOISE = 0.5  # standard deviation of the noise on the controller's action
 BATCH = 1024  # episodes played at once
 
+Space = Continuous | Discrete
+
 
 class Rows(NamedTuple):
     """One episode of at most L steps; `keep` is a run of ones, then zeros where it is over."""
@@ -64,9 +66,7 @@ def random_transitions(env: Env, key: jax.Array, transitions: int) -> Columns:
     return whole(partial(plays, env, horizon), key, transitions, env.spec.action)
 
 
-def whole(
-    play: Callable[[jax.Array], Rows], key: jax.Array, transitions: int, action: Continuous | Discrete
-) -> Columns:
+def whole(play: Callable[[jax.Array], Rows], key: jax.Array, transitions: int, action: Space) -> Columns:
     """Call `play` (key -> Rows with a leading axis of episodes) until there are enough rows."""
     parts: list[Rows] = []
     rows = 0
@@ -78,12 +78,12 @@ def whole(
     return columns_of(jax.tree.map(lambda column: column[:count], every), action)
 
 
-def columns_of(rows: Rows, action: Continuous | Discrete) -> Columns:
+def columns_of(rows: Rows, action: Space) -> Columns:
     """Episodes [N, L, ...] one after another, without the steps that are not kept."""
     last = rows.keep & ~np.pad(rows.keep[:, 1:], ((0, 0), (0, 1)))
     low, high = (action.low, action.high) if isinstance(action, Continuous) else (None, None)
     kept = jax.tree.map(lambda column: column[rows.keep], rows)
-    timeout = (last & ~rows.terminal)[rows.keep]
+    timeout = np.asarray(last & ~rows.terminal)[rows.keep]
     return Columns(kept.obs, kept.action, kept.reward, kept.terminal, timeout, kept.next_obs, low, high)
 
 
@@ -109,7 +109,7 @@ def play(env: Env, horizon: int, key: jax.Array) -> Rows:
     return jax.lax.scan(one, begin, jr.split(k_steps, horizon))[1]
 
 
-def random_action(action: Continuous | Discrete, key: jax.Array) -> jax.Array:
+def random_action(action: Space, key: jax.Array) -> jax.Array:
     """Uniform in the action space: [A] float32, or [] int32."""
     if isinstance(action, Discrete):
         return jr.randint(key, (), 0, action.n)
@@ -143,9 +143,8 @@ def walk(maze: PointMaze, plan: Plan, key: jax.Array) -> Rows:
         row = Rows(state.obs, action, after.reward, after.terminated, after.obs, keep)
         return (after, keep & (there != target) & ~after.terminated), row
 
-    somewhere = slide(maze.walls, plan.low[start] + place * plan.size[start], jnp.zeros(2))
-    begin = maze.begin(somewhere), jnp.array(True)
-    return jax.lax.scan(one, begin, jr.split(k_steps, LENGTH))[1]
+    begin = maze.begin(slide(maze.walls, plan.low[start] + place * plan.size[start], jnp.zeros(2)))
+    return jax.lax.scan(one, (begin, jnp.array(True)), jr.split(k_steps, LENGTH))[1]
 
 
 def pick(key: jax.Array, choices: jax.Array) -> jax.Array:
