@@ -22,7 +22,7 @@ X = None  # a cell of the table that nobody reads: mask on a final row
 Case = namedtuple('Case', 'obs next_obs terminal timeout rows mask ends steps windows')
 
 # Rewards are 1, 2, 4, 8, 16, row by row, so a sum says which rows are in it. `steps[n]` lists transitions
-# over up to n steps, (obs, reward, next_obs, mask, discount); `windows` those of length 3, (obs, ends, inside).
+# over up to n steps, (obs, reward, next_obs, mask, discount); `windows` those of 3 rows, (obs, ends, inside).
 CASES = {
     'terminal': Case(
         obs=[0, 1, 2, 10, 11],

@@ -85,7 +85,7 @@ def test_mixture_samples_come_from_the_parts_in_their_shares():
 
 
 def test_the_mode_of_a_mixture_is_its_highest_peak():
-    """By hand: weight over deviation is 0.6 / 3 = 0.2 for the broad part and 0.4 / 0.5 = 0.8 for the other."""
+    """By hand: weight over deviation is 0.6 / 3 = 0.2 for the broad part, 0.4 / 0.5 = 0.8 for the other."""
     broad_wins_by_weight = Mixture(
         np.log(np.float32([0.6, 0.4])), np.float32([[-1], [1]]), np.float32([[3], [0.5]])
     )

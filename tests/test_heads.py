@@ -1,0 +1,136 @@
+"""From a Spec to policies, Q and V: shapes, ranges, and which of two is built."""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
+from stitchrl.errors import UsageError
+from stitchrl.maths.dists import Categorical, Mixture, Normal
+from stitchrl.nets.heads import LOG_STD, Critic, Deterministic, Gaussian, Mixed, Softmax, Value, policy
+
+ARM = Spec(Observation((3,)), Continuous(2, (-1.0,) * 2, (1.0,) * 2))
+BUTTONS = Spec(Observation((3,)), Discrete(4))
+IMAGE = Spec(Observation((8, 8, 3), 'uint8'), Discrete(4))
+HIDDEN = (16,)
+OBS = 5 * np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+
+
+def built(head, spec=ARM, **kwargs):
+    """A head with normal weights; its own initialisation takes seconds to compile and is tested elsewhere."""
+    shapes = jax.eval_shape(lambda key: head(spec, HIDDEN, **kwargs, key=key), jr.key(0))
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda leaf: 0.5 * rng.normal(size=leaf.shape).astype(np.float32), shapes)
+
+
+def float32(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+@pytest.mark.parametrize('lead', [(), (6,), (2, 3)])
+def test_shapes(lead):
+    """Only traced: no number is computed."""
+    obs, key = float32(*lead, 3), jr.key(0)
+    sample = lambda head, spec: jax.eval_shape(lambda obs: head(spec, HIDDEN, key=key)(obs).sample(key), obs)
+    assert sample(Gaussian, ARM) == sample(Mixed, ARM) == float32(*lead, 2)
+    assert sample(Softmax, BUTTONS) == jax.ShapeDtypeStruct(lead, jnp.int32)
+    value = lambda head, spec, *args: jax.eval_shape(lambda *args: head(spec, HIDDEN, key=key)(*args), *args)
+    assert value(Deterministic, ARM, obs) == float32(*lead, 2)
+    assert value(Value, ARM, obs) == float32(*lead)
+    assert value(Critic, ARM, obs, float32(*lead, 2)) == float32(*lead)
+    assert value(Critic, BUTTONS, obs, jax.ShapeDtypeStruct(lead, jnp.int32)) == float32(*lead)
+
+
+def test_a_gaussian_has_a_mean_inside_and_one_deviation_for_all_states():
+    dist = built(Gaussian)(OBS)
+    assert isinstance(dist, Normal)
+    assert 0.2 < jnp.abs(dist.mean).max() <= 1
+    assert dist.std.shape == dist.mean.shape == (6, 2)
+    assert (dist.std == dist.std[:1]).all()
+
+
+@pytest.mark.parametrize(
+    ('log_std', 'expected'), [(-50.0, np.exp(-5)), (50.0, np.exp(2)), (-1.0, np.exp(-1))]
+)
+def test_the_deviation_is_bounded(log_std, expected):
+    assert LOG_STD == (-5, 2)
+    net = built(Gaussian)
+    net = eqx.tree_at(lambda net: net.log_std, net, jnp.full(2, log_std))
+    np.testing.assert_allclose(net(OBS).std, expected, rtol=1e-6)
+
+
+def test_a_mixture_gives_every_state_its_own_parts():
+    dist = built(Mixed)(OBS)
+    assert isinstance(dist, Mixture)
+    assert (dist.logits.shape, dist.means.shape, dist.stds.shape) == ((6, 5), (6, 5, 2), (6, 5, 2))
+    assert jnp.abs(dist.means).max() <= 1
+    assert (jnp.exp(-5.0) <= dist.stds).all()
+    assert (dist.stds <= jnp.exp(2.0)).all()
+    for numbers in (dist.logits, dist.means, dist.stds):
+        flat = numbers.reshape(6, -1)
+        assert (jnp.std(flat, 0) > 0).all()  # they depend on the state
+        assert (jnp.std(flat, 1) > 0).all()  # and differ among parts
+
+
+def test_softmax_and_deterministic():
+    assert isinstance(built(Softmax, BUTTONS)(OBS), Categorical)
+    action = built(Deterministic)(OBS)
+    assert 0.2 < jnp.abs(action).max() <= 1
+
+
+def test_q_of_discrete_actions_is_one_output_per_action():
+    critic = built(Critic, BUTTONS)
+    each = jnp.stack([critic(OBS, jnp.full(6, a, jnp.int32)) for a in range(4)], 1)
+    action = jnp.array([0, 3, 1, 2, 2, 0])
+    np.testing.assert_array_equal(critic(OBS, action), each[jnp.arange(6), action])
+    assert (jnp.std(each, 1) > 1e-3).all()
+    slope = jax.grad(lambda net: net(OBS, jnp.full(6, 1, jnp.int32)).sum())(critic)
+    last = jax.tree.leaves(slope)[-1]  # the last bias, one per action
+    assert last.tolist() == [0, 6, 0, 0]
+
+
+def test_q_of_continuous_actions_sees_observation_and_action():
+    critic = built(Critic)
+    q = lambda obs, action: critic(obs, action).sum()
+    d_obs, d_action = jax.grad(q, argnums=(0, 1))(OBS, jnp.ones((6, 2)))
+    assert (jnp.abs(d_obs).max(0) > 0).all()
+    assert (jnp.abs(d_action).max(0) > 0).all()
+
+
+def test_the_policy_follows_the_space():
+    made = lambda spec: jax.eval_shape(lambda key: policy(spec, HIDDEN, key=key), jr.key(0))
+    assert isinstance(made(ARM), Gaussian)
+    assert isinstance(made(BUTTONS), Softmax)
+
+
+@pytest.mark.parametrize('head', [Gaussian, Mixed, Softmax, Deterministic, Critic, Value])
+def test_images_need_another_torso(head):
+    with pytest.raises(UsageError, match=r'\(8, 8, 3\): only flat vectors'):
+        head(IMAGE, HIDDEN, key=jr.key(0))
+
+
+def test_the_deviation_begins_at_one():
+    net = jax.jit(lambda key: Gaussian(ARM, HIDDEN, key=key))(jr.key(0))
+    assert (net(OBS).std == 1).all()
+
+
+def test_the_initialisation_reaches_the_torsos():
+    """Biases are zero in an orthogonal network and drawn in a uniform one."""
+    heads = (Gaussian, Softmax, Deterministic, Critic, Value)
+    make = lambda init, key: [head(ARM, HIDDEN, init, key=key).torso for head in heads]
+    for init, zero in [('orthogonal', True), ('uniform', False)]:
+        for torso in jax.jit(partial(make, init))(jr.key(0)):
+            biases = [leaf for leaf in jax.tree.leaves(torso) if leaf.ndim == 1]
+            assert len(biases) == 2
+            assert all(((leaf == 0) == zero).all() for leaf in map(np.asarray, biases))
+
+
+def test_every_leaf_is_an_array():
+    heads = (Gaussian, Mixed, Deterministic, Critic, Value)
+    nets = jax.eval_shape(lambda key: [head(ARM, HIDDEN, key=key) for head in heads], jr.key(0))
+    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(nets))
