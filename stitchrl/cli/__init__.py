@@ -1,0 +1,65 @@
+"""`stitch`: verbs and nothing else. No JAX, no tyro and no rich is imported before a verb needs it."""
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+
+from stitchrl.errors import StitchError, UsageError
+
+VERBS = {
+    'demo': ('stitchrl.cli.demo', 'see offline RL join segments that imitation cannot: under 3 minutes'),
+    'train': ('stitchrl.cli.train', 'learn a policy from a recording'),
+    'resume': ('stitchrl.cli.resume', 'go on with a run that stopped'),
+    'eval': ('stitchrl.cli.evaluate', 'let the policies of a run play episodes'),
+    'data': ('stitchrl.cli.data', 'look at a recording before anything is trained on it'),
+    'list': ('stitchrl.cli.list', 'algorithms, environments, runs'),
+    'info': ('stitchrl.cli.info', 'versions and devices, to paste into a question'),
+}
+EXAMPLES = (
+    'stitch demo',
+    'stitch data inspect recording.hdf5',
+    'stitch train iql --data recording.hdf5 --eval-env Hopper-v5 --steps 100000',
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb. Exit codes: 0 ok, 1 failed run, 2 usage, 3 missing extra, 4 bad data, 5 corrupt, 128 + signal."""
+    argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='replace')  # a terminal without Unicode shows ?, not a traceback
+    try:
+        return run(argv)
+    except StitchError as error:
+        print(f'stitch: {error}', file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print('stitch: stopped', file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def run(argv: list[str]) -> int:
+    """The verb that the first word names."""
+    if not argv or argv[0] in ('-h', '--help', 'help'):
+        print(overview())
+        return 0
+    if argv[0] == '--version':
+        from stitchrl import __version__
+
+        print(f'stitchrl {__version__}')
+        return 0
+    if argv[0] not in VERBS:
+        near = get_close_matches(argv[0], VERBS, n=1)
+        hint = f'; did you mean {near[0]}?' if near else ''
+        raise UsageError(f'no verb {argv[0]!r}{hint} Known: {", ".join(VERBS)}')
+    return import_module(VERBS[argv[0]][0]).main(argv[1:])
+
+
+def overview() -> str:
+    """The help of `stitch` itself."""
+    verbs = '\n'.join(f'  {name:8s} {line}' for name, (_, line) in VERBS.items())
+    examples = '\n'.join(f'  {line}' for line in EXAMPLES)
+    return f'stitch: from experience to behaviour.\n\n{verbs}\n\nTry:\n{examples}\n\nEach verb: stitch VERB --help'

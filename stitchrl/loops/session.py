@@ -38,7 +38,7 @@ class Settings:
     format: str | None = None  # what the recording is, where its bytes do not say
     eval_env: str | None = None  # where policies are judged; without it they are not
     eval_episodes: int = 20  # episodes of each seed in one evaluation
-    every: int | None = None  # updates between evaluations and checkpoints; default: a twentieth of all
+    every: int | None = None  # updates between evaluations and checkpoints; default: a twentieth of all, at least 1000
     seeds: int = 5  # agents trained at once in one program
     seed: int = 0  # the first seed; agent i has seed + i
     holdout: float = 0.0  # share of the episodes kept back; every loss is then measured on them too
@@ -90,7 +90,7 @@ class Session:
     @cached_property
     def pace(self) -> tuple[int, int]:
         """(updates in a compiled chunk, updates between evaluations), the second a multiple of the first."""
-        every = min(self.settings.every or max(self.cfg.steps // 20, 1), self.cfg.steps)
+        every = min(self.settings.every or max(self.cfg.steps // 20, 1000), self.cfg.steps)
         weights = sum(x.size for x in jax.tree.leaves(policy.without_optimisers(jax.eval_shape(self.fresh))))
         rate = RATE.get(jax.default_backend(), 1e13) / (6 * weights * self.cfg.batch)
         wanted = max((size for size in CHUNKS if size <= rate), default=CHUNKS[0])

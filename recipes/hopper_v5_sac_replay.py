@@ -1,0 +1,116 @@
+"""Offline RL on the whole replay of one SAC run on Hopper-v5: do the algorithms do better than imitation?
+
+    python recipes/hopper_v5_sac_replay.py --data hopper-v5-sac-replay.npz [--peer d3rlpy-curves.json]
+
+BC, filtered BC, TD3+BC and IQL, 100k updates, 3 seeds, judged every 10k updates over 20 episodes of each seed; and a
+negative control, IQL on rewards that were shuffled over all steps. The score is the mean of the last five
+evaluations, normalised by D4RL's Hopper references (the environment is v5). Expected: filtered BC above BC, IQL and
+TD3+BC above BC, neither more than 10 points below d3rlpy on the same file, the control no better than BC. About 40
+minutes of two cores. Finished parts are kept in --runs and not trained again. Writes recipes/results/NAME.json.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from stitchrl.api import Run, load, train
+from stitchrl.data.references import find
+from stitchrl.report.scores import curves
+from stitchrl.report.statistics import best, interval, last_mean, lower_bound, normalised
+from stitchrl.runs.directory import system
+
+NAME = Path(__file__).stem
+PARTS = {
+    'bc': ('bc', {}),
+    'filtered_bc': ('filtered_bc', {}),
+    'td3_bc': ('td3_bc', {}),
+    'iql': ('iql', {'preset': 'locomotion'}),
+    'iql_shuffled': ('iql', {'preset': 'locomotion', 'shuffle_rewards': True}),
+}
+SETTINGS = {'eval_env': 'Hopper-v5', 'steps': 100_000, 'every': 10_000, 'seeds': 3, 'eval_episodes': 20}
+LAST, MARGIN = 5, 10.0
+
+
+def obtain(part: str, path: Path, data) -> Run:
+    """The run of one part: as it lies there if finished, else trained."""
+    folder = path / part
+    if (folder / 'STATUS.json').is_file() and json.loads((folder / 'STATUS.json').read_text())['state'] == 'finished':
+        return Run(folder)
+    algo, more = PARTS[part]
+    return train(algo, data, out=str(folder), **SETTINGS, **more)
+
+
+def outcome(run: Run) -> dict:
+    """Scores and curves of one run, returns and normalised."""
+    reference = find('hopper')
+    rows = run.evaluations()
+    steps, returns = curves(rows)
+    last = returns[:, -LAST:].reshape(len(returns), -1)
+    metrics = [row for row in run.metrics() if row['step'] == steps[-1]]
+    return {
+        'return': str(last_mean(rows, LAST)),
+        'normalised': str(interval(normalised(last, reference))),
+        'best_in_hindsight': str(best(rows)),
+        'seeds_normalised': [round(float(x), 2) for x in normalised(last.mean(1), reference)],
+        'curve': {'updates': steps, 'mean_return_per_seed': np.round(returns.mean(2), 1).tolist()},
+        'at_the_end': {k: round(float(np.mean([m[k] for m in metrics])), 4) for k in metrics[0] if '/' in k},
+    }
+
+
+def peer_scores(path: str) -> dict[str, list[float]]:
+    """Normalised mean of the last five evaluations of each seed of another library."""
+    results = json.loads(Path(path).read_text())['results']
+    reference = find('hopper')
+    last = lambda seed: np.mean([point['mean_return'] for point in seed['curve'][-LAST:]])
+    return {algo: [float(normalised(last(seed), reference)) for seed in seeds] for algo, seeds in results.items()}
+
+
+def verdicts(seeds: dict[str, list[float]], peer: dict[str, list[float]]) -> dict[str, dict]:
+    """Each mark with its difference of means and its one-sided 95 % lower bound, in normalised points."""
+    marks = {}
+    for name, better, worse in (
+        ('filtered_bc above bc', 'filtered_bc', 'bc'),
+        ('td3_bc above bc', 'td3_bc', 'bc'),
+        ('iql above bc', 'iql', 'bc'),
+        ('shuffled iql no better than bc', 'bc', 'iql_shuffled'),
+    ):
+        if better in seeds and worse in seeds:
+            marks[name] = compare(seeds[better], seeds[worse], 0.0)
+    for algo in set(peer) & set(seeds):
+        marks[f'{algo} not {MARGIN:g} below d3rlpy'] = compare(seeds[algo], peer[algo], -MARGIN)
+    return marks
+
+
+def compare(ours: list[float], theirs: list[float], margin: float) -> dict:
+    difference, bound = float(np.mean(ours) - np.mean(theirs)), lower_bound(ours, theirs)
+    shown = None if bound is None else round(bound, 2)
+    return {'difference': round(difference, 2), 'lower_bound': shown, 'mean_holds': difference > margin}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', required=True)
+    parser.add_argument('--peer', help="another library's curves on the same file, to stand beside ours")
+    parser.add_argument('--runs', default=f'runs/{NAME}')
+    parser.add_argument('--parts', nargs='+', default=list(PARTS), choices=list(PARTS))
+    parser.add_argument('--out', default=str(Path(__file__).parent / 'results' / f'{NAME}.json'))
+    args = parser.parse_args()
+    data, peer, found = load(args.data), peer_scores(args.peer) if args.peer else {}, {}
+    for part in args.parts:
+        found[part] = outcome(obtain(part, Path(args.runs), data))
+        print(f'{part:14s} {found[part]["normalised"]}', flush=True)
+        seeds = {name: result['seeds_normalised'] for name, result in found.items()}
+        result = {'command': f'python recipes/{NAME}.py ' + ' '.join(Path(a).name if '/' in a else a for a in sys.argv[1:])}
+        result |= {'settings': SETTINGS, 'parts': {part: PARTS[part] for part in found}, 'system': system()}
+        result |= {'results': found, 'peer_normalised': peer, 'marks': verdicts(seeds, peer)}
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.out).write_text(json.dumps(result, indent=1) + '\n')
+    for name, mark in result['marks'].items():
+        print(f'{name:36s} {mark}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,45 @@
+"""`stitch list algos|envs|runs`: what there is."""
+
+import argparse
+import json
+from pathlib import Path
+
+from stitchrl.algos import ALGORITHMS
+from stitchrl.envs import DEVICE
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb."""
+    parser = argparse.ArgumentParser('stitch list', description='What there is.', epilog='example: stitch list algos')
+    parser.add_argument('what', choices=['algos', 'envs', 'runs'], nargs='?', default='algos')
+    parser.add_argument('filter', nargs='?', default='', help='show only names with this in them')
+    parser.add_argument('--json', action='store_true', help='as JSON')
+    args = parser.parse_args(argv)
+    found = {name: line for name, line in {'algos': algos, 'envs': envs, 'runs': runs}[args.what]().items() if args.filter in name}
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    width = max(map(len, found), default=0)
+    for name, line in found.items():
+        print(f'{name:{width}s}  {line}')
+    if not found:
+        print('none')
+    return 0
+
+
+def algos() -> dict[str, str]:
+    return {name: line for name, (_, line) in ALGORITHMS.items()}
+
+
+def envs() -> dict[str, str]:
+    more = {'NAME': 'any registered Gymnasium environment, such as Hopper-v5', 'MODULE:CLASS': 'an environment of your own'}
+    return {name: line for name, (_, _, line) in DEVICE.items()} | more
+
+
+def runs() -> dict[str, str]:
+    """Runs below ./runs."""
+    found = {}
+    for status in sorted(Path('runs').glob('*/STATUS.json')):
+        tree = json.loads(status.read_text())
+        found[str(status.parent)] = f'{tree["state"]} {tree["reason"]}'.strip()
+    return found

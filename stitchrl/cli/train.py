@@ -1,0 +1,153 @@
+"""`stitch train ALGO --data PATH`: from a recording to a judged policy."""
+
+import json
+from dataclasses import dataclass, make_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from stitchrl.algos import ALGORITHMS, algorithm
+from stitchrl.cli.device import prepare
+from stitchrl.core.config import from_json, to_json
+from stitchrl.errors import UsageError
+
+HELP = """usage: stitch train ALGO --data PATH [--eval-env ENV] [--steps N] [--seeds N] [--preset NAME] [--config FILE]
+                         [any field of the algorithm's Config]
+
+Learn a policy from a recording; with --eval-env it is judged by playing there.
+
+example: stitch train iql --data recording.hdf5 --eval-env Hopper-v5 --preset locomotion --steps 100000
+
+algorithms: {algos}
+all options of one: stitch train ALGO --help"""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Settings of the command line alone."""
+
+    preset: str = 'default'  # settings for a family of data; stitch list algos shows them
+    config: str | None = None  # a config.json of an earlier run; options given here win over it
+    json: bool = False  # print the result as JSON
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb; raises StitchError."""
+    if not argv or argv[0] in ('-h', '--help'):
+        print(HELP.format(algos=', '.join(ALGORITHMS)))
+        return 0
+    algo, rest = argv[0], argv[1:]
+    if algo.startswith('-'):
+        raise UsageError(f'the algorithm comes first: stitch train ALGO {" ".join(argv)}')
+    plain, settings, cfg = parse(algo, rest)
+    if settings.data is None:
+        raise UsageError(f'no data; say which recording to learn from: stitch train {algo} --data PATH')
+    return start(algo, plain, settings, cfg, ['train', *argv])
+
+
+def parse(algo: str, argv: list[str]) -> tuple[Plain, Any, Any]:
+    """Options -> (Plain, Settings, the algorithm's Config). Defaults: the class, then preset, then --config."""
+    import tyro
+
+    from stitchrl.loops.session import Settings, configure
+
+    module = algorithm(algo)
+    preset, file = peek(argv, '--preset') or 'default', peek(argv, '--config')
+    settings, cfg = Settings(), configure(algo, preset, {})
+    if file is not None:
+        tree = read_config(file, algo)
+        settings = from_json(Settings, tree.get('settings', {}))
+        cfg = from_json(module.Config, to_json(cfg) | tree.get('config', {}))
+    fields = [('plain', Plain), ('settings', Settings), ('cfg', module.Config)]
+    Request = make_dataclass('Request', [(name, Annotated[cls, tyro.conf.arg(name='')]) for name, cls in fields])
+    request = tyro.cli(
+        Request,
+        prog=f'stitch train {algo}',
+        description=f'{module.__doc__}\nexample: stitch train {algo} --data recording.hdf5 --steps 100000',
+        default=Request(Plain(preset, file), settings, cfg),
+        args=argv,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    return request.plain, request.settings, request.cfg
+
+
+def peek(argv: list[str], option: str) -> str | None:
+    """The value of an option that decides the defaults of the others."""
+    for i, word in enumerate(argv):
+        if word == option and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(option + '='):
+            return word.split('=', 1)[1]
+    return None
+
+
+def read_config(path: str, algo: str) -> dict[str, Any]:
+    """A config.json: {algo, config, settings}. UsageError where it is none, or one of another algorithm."""
+    try:
+        tree = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f'--config {path}: cannot be read ({error})') from None
+    if not isinstance(tree, dict) or not {'config', 'settings'} & tree.keys():
+        raise UsageError(f'--config {path}: expected the config.json of a run, with "config" and "settings" in it')
+    if tree.get('algo', algo) != algo:
+        raise UsageError(f'--config {path} is of {tree["algo"]}, not {algo}')
+    if unknown := tree.keys() - {'algo', 'config', 'settings'}:
+        raise UsageError(f'--config {path}: unknown key {sorted(unknown)[0]!r}; known: algo, config, settings')
+    return tree
+
+
+def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) -> int:
+    """Load, say what will be done, train, tell the result."""
+    prepare()
+    from stitchrl.api import load_checked
+    from stitchrl.loops.session import begin
+
+    data, about = load_checked(settings.data, settings.format)
+    settings = replace(settings, data=about['path'])
+    session = begin(algo, cfg, settings, data, about, command)
+    return follow(session, session.fresh(), 0, plain.json, f'{plain.preset}: {algorithm(algo).PRESETS[plain.preset][0]}')
+
+
+def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> int:
+    """Show the training from update `step` on to its end, then the result and what to do next."""
+    from stitchrl.api import Run
+    from stitchrl.cli.screen import Screen
+
+    screen = Screen(session.algo, session.cfg.steps, session.settings.seeds, live=False if as_json else None)
+    about = session.run.read('data.json')
+    if not as_json:
+        screen.say(header(session, about, preset))
+    with screen:
+        for _ in session.go(agents, step, Quiet() if as_json else screen):
+            pass
+    run = Run(session.run.path)
+    judged = bool(run.evaluations())
+    field = 'success' if judged and 'success' in run.evaluations()[0] else 'return'
+    score = run.score(field) if judged else None
+    if as_json:
+        print(json.dumps({'run': str(run.path), 'score': None if score is None else str(score)}))
+        return 0
+    screen.say(f'{field}, mean of the last 5 evaluations: {score}' if judged else 'not judged: no --eval-env')
+    screen.say(f'run: {run.path}\nnext: stitch eval {run.path} --env ENV   |   python: stitchrl.load_policy({str(run.path)!r})')
+    return 0
+
+
+def header(session: Any, about: dict[str, Any], preset: str) -> str:
+    """What will be done, in a few lines."""
+    import jax
+
+    settings, cfg = session.settings, session.cfg
+    seeds = f'{settings.seeds} seed{"s" * (settings.seeds > 1)} from {settings.seed}'
+    lines = [
+        f'{session.algo}, {seeds}, {cfg.steps:,} updates of {cfg.batch}; preset {preset}',
+        f'data: {about["path"]}: {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
+        f'judged in: {settings.eval_env or "nothing (no --eval-env)"}   device: {jax.devices()[0].platform}',
+        f'run: {session.run.path}',
+    ]
+    return '\n'.join(lines + [f'warning: {text}' for text in about.get('warnings', [])])
+
+
+def Quiet() -> Any:
+    """A Watch that shows nothing."""
+    from stitchrl.loops.session import Nobody
+
+    return Nobody()
