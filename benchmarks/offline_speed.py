@@ -13,6 +13,7 @@ import json
 import statistics
 import time
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +71,7 @@ def products(passes, w, xs, t, seeds):
     x = jax.lax.dynamic_index_in_dim(xs, t % len(xs), keepdims=False)  # new numbers each step, or XLA hoists the work
     x = jnp.broadcast_to(x, (seeds, *x.shape))
     results = []
-    for (n, _, weights, action, every), nets in zip(passes, w, strict=True):
+    for (_, _, weights, action, every), nets in zip(passes, w, strict=True):
         one = partial(net_products, weights=weights, action=action)
         every_net = jax.vmap(jax.vmap(one, in_axes=(None, 0, 0, 0)))
         if every == 1:
@@ -135,6 +136,7 @@ def measure(algo: str, seeds: int, chunk: int, rounds: int) -> dict[str, float]:
 
 
 def clock(run) -> float:
+    """Seconds that a call takes."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
@@ -149,6 +151,7 @@ def square_rate(n: int = 1024, repeats: int = 40) -> float:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--algos', nargs='+', default=list(PASSES), choices=list(PASSES))
     parser.add_argument('--seeds', nargs='+', type=int, default=[1, 8])
@@ -163,13 +166,10 @@ def main() -> None:
         for seeds in args.seeds:
             row = {'algo': algo, 'seeds': seeds} | measure(algo, seeds, max(args.chunk // seeds, 20), args.rounds)
             result['rows'].append(row)
-            print(
-                f'{algo:7s} {seeds} seeds  {row["updates_per_s"]:7.1f} updates/s  {row["share_of_floor"]:5.1%} of its products'
-                f'  {row["gflops"]:5.0f} GFLOP/s, {row["gflops"] / peak:.0%} of the square product'
-            )
+            rate = f'{row["updates_per_s"]:7.1f} updates/s  {row["share_of_floor"]:5.1%} of its products'
+            print(f'{algo:7s} {seeds} seeds  {rate}  {row["gflops"]:5.0f} GFLOP/s, {row["gflops"] / peak:.0%} of the square')
     if args.json:
-        with open(args.json, 'w') as file:
-            json.dump(result, file, indent=1)
+        Path(args.json).write_text(json.dumps(result, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -85,12 +85,14 @@ def verdicts(seeds: dict[str, list[float]], peer: dict[str, list[float]]) -> dic
 
 
 def compare(ours: list[float], theirs: list[float], margin: float) -> dict:
+    """Difference of the means and its one-sided 95 % lower bound (None for a single seed)."""
     difference, bound = float(np.mean(ours) - np.mean(theirs)), lower_bound(ours, theirs)
     shown = None if bound is None else round(bound, 2)
     return {'difference': round(difference, 2), 'lower_bound': shown, 'mean_holds': difference > margin}
 
 
 def main() -> None:
+    """Train what is not trained yet, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', required=True)
     parser.add_argument('--peer', help="another library's curves on the same file, to stand beside ours")
@@ -103,7 +105,9 @@ def main() -> None:
         found[part] = outcome(obtain(part, Path(args.runs), data))
         print(f'{part:14s} {found[part]["normalised"]}', flush=True)
         seeds = {name: result['seeds_normalised'] for name, result in found.items()}
-        result = {'command': f'python recipes/{NAME}.py ' + ' '.join(Path(a).name if '/' in a else a for a in sys.argv[1:])}
+        result = {
+            'command': f'python recipes/{NAME}.py ' + ' '.join(Path(a).name if '/' in a else a for a in sys.argv[1:])
+        }
         result |= {'settings': SETTINGS, 'parts': {part: PARTS[part] for part in found}, 'system': system()}
         result |= {'results': found, 'peer_normalised': peer, 'marks': verdicts(seeds, peer)}
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)

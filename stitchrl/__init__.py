@@ -13,7 +13,7 @@ _PUBLIC = {
     'train': 'stitchrl.api',
     'training': 'stitchrl.api',
 }
-__all__ = list(_PUBLIC)  # noqa: PLE0604 - the names are those of the table
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,9 @@
 """The Python interface: load a recording, train on it, take the policy.
 
-    data = stitchrl.load('recording.hdf5')
-    run = stitchrl.train('iql', data, eval_env='Hopper-v5', steps=100_000, seeds=3)
-    print(run.score())
-    action = run.policy()(observation)
+data = stitchrl.load('recording.hdf5')
+run = stitchrl.train('iql', data, eval_env='Hopper-v5', steps=100_000, seeds=3)
+print(run.score())
+action = run.policy()(observation)
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from stitchrl.data.check import check, fingerprint, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.formats import read
+from stitchrl.loops.offline import Chunk
+from stitchrl.loops.session import Session, Settings, Watch, begin, configure
 from stitchrl.report.statistics import Interval, last_mean
 from stitchrl.runs import policy
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.policy import Policy
-from stitchrl.loops.offline import Chunk
-from stitchrl.loops.session import Session, Settings, Watch, begin, configure
 
 
 class Run:
@@ -55,7 +55,9 @@ def load(path: str | Path, format: str | None = None, low: Any = None, high: Any
     return load_checked(str(path), format, low, high)[0]
 
 
-def load_checked(path: str, format: str | None = None, low: Any = None, high: Any = None) -> tuple[Dataset, dict[str, Any]]:
+def load_checked(
+    path: str, format: str | None = None, low: Any = None, high: Any = None
+) -> tuple[Dataset, dict[str, Any]]:
     """(dataset, what data.json says of it)."""
     columns = read(path, format)
     return checked(columns, str(Path(path).absolute()), low, high)
@@ -103,7 +105,12 @@ def training(algo: str, data: Dataset, preset: str = 'default', env: Any = None,
 
 
 def train(
-    algo: str, data: Dataset, preset: str = 'default', env: Any = None, watch: Watch | None = None, **settings: Any
+    algo: str,
+    data: Dataset,
+    preset: str = 'default',
+    env: Any = None,
+    watch: Watch | None = None,
+    **settings: Any,
 ) -> Run:
     """Train, judge and save; returns the Run.
 

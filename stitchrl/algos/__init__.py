@@ -9,8 +9,14 @@ from stitchrl.errors import UsageError
 ALGORITHMS = {
     'bc': ('stitchrl.algos.offline.bc', 'imitate every action of the data'),
     'filtered_bc': ('stitchrl.algos.offline.filtered_bc', 'imitate the best tenth of the episodes'),
-    'td3_bc': ('stitchrl.algos.offline.td3_bc', 'deterministic policy gradient, held near the data by an imitation term'),
-    'iql': ('stitchrl.algos.offline.iql', 'expectile values of actions in the data, policy by weighted imitation'),
+    'td3_bc': (
+        'stitchrl.algos.offline.td3_bc',
+        'deterministic policy gradient, held near the data by an imitation term',
+    ),
+    'iql': (
+        'stitchrl.algos.offline.iql',
+        'expectile values of actions in the data, policy by weighted imitation',
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 
 from stitchrl.errors import StitchError, UsageError
 
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb. Exit codes: 0 ok, 1 failed run, 2 usage, 3 missing extra, 4 bad data, 5 corrupt, 128 + signal."""
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='replace')  # a terminal without Unicode shows ?, not a traceback
     try:
         return run(argv)

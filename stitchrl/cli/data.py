@@ -42,12 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog='example: stitch data inspect recording.hdf5 --low -1 --high 1',
     )
     verb.add_argument('path', metavar='PATH', help='the recording, a file')
-    verb.add_argument(
-        '--format', choices=list(FORMATS), help='what it is, where its name says something else'
-    )
-    verb.add_argument(
-        '--low', type=float, nargs='+', help='lower action bounds, one number or one per dimension'
-    )
+    verb.add_argument('--format', choices=list(FORMATS), help='what it is, where its name says something else')
+    verb.add_argument('--low', type=float, nargs='+', help='lower action bounds, one number or one per dimension')
     verb.add_argument('--high', type=float, nargs='+', help='upper action bounds')
     verb.add_argument('--json', action='store_true', help='everything as JSON')
     return parser

@@ -1,4 +1,4 @@
-"""What the command line sets before JAX starts: a cache of compiled programs, so that a second start compiles nothing."""
+"""What the command line sets before JAX starts: a cache of compiled programs, so a second start compiles none."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ def prepare() -> None:
     """Point JAX at a cache folder: $JAX_COMPILATION_CACHE_DIR, else the user's cache. Without one, go on without."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if os.environ.get('JAX_COMPILATION_CACHE_DIR') is None:
         folder = cache_folder()
         if folder is None:
             return
@@ -20,11 +20,11 @@ def prepare() -> None:
 
 def cache_folder() -> Path | None:
     """A folder of our own that can be written: below $XDG_CACHE_HOME or ~/.cache."""
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    folder = Path(base) / 'stitchrl' / 'compiled'
     try:
+        base = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+        folder = base / 'stitchrl' / 'compiled'
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except OSError:
+    except (OSError, RuntimeError):  # no home, or none that can be written
         return None

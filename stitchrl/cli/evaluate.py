@@ -11,7 +11,7 @@ def main(argv: list[str]) -> int:
     """Run the verb; raises StitchError."""
     parser = argparse.ArgumentParser(
         'stitch eval',
-        description='Play episodes with all policies of a run, greedily, and give the score with an interval over seeds.',
+        description='Play episodes with all policies of a run, greedily; gives the score with an interval over seeds.',
         epilog='example: stitch eval runs/iql-0001 --env Hopper-v5 --episodes 50',
     )
     parser.add_argument('run', metavar='RUN', help="the run's folder, or a policy folder")

@@ -15,7 +15,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument('filter', nargs='?', default='', help='show only names with this in them')
     parser.add_argument('--json', action='store_true', help='as JSON')
     args = parser.parse_args(argv)
-    found = {name: line for name, line in {'algos': algos, 'envs': envs, 'runs': runs}[args.what]().items() if args.filter in name}
+    found = {
+        name: line
+        for name, line in {'algos': algos, 'envs': envs, 'runs': runs}[args.what]().items()
+        if args.filter in name
+    }
     if args.json:
         print(json.dumps(found, indent=1))
         return 0
@@ -28,11 +32,16 @@ def main(argv: list[str]) -> int:
 
 
 def algos() -> dict[str, str]:
+    """Algorithms."""
     return {name: line for name, (_, line) in ALGORITHMS.items()}
 
 
 def envs() -> dict[str, str]:
-    more = {'NAME': 'any registered Gymnasium environment, such as Hopper-v5', 'MODULE:CLASS': 'an environment of your own'}
+    """Environments."""
+    more = {
+        'NAME': 'any registered Gymnasium environment, such as Hopper-v5',
+        'MODULE:CLASS': 'an environment of your own',
+    }
     return {name: line for name, (_, _, line) in DEVICE.items()} | more
 
 

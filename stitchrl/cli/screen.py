@@ -52,7 +52,10 @@ class Screen:
         """A chunk is done."""
         now = time.monotonic()
         if self.first is None:
-            self.first = (chunk.step, now)  # the first chunk holds the compilation, so the rate is counted from its end
+            self.first = (
+                chunk.step,
+                now,
+            )  # the first chunk holds the compilation, so the rate is counted from its end
         self.step, self.steps, self.state = chunk.step, steps, 'training'
         self.info = {name: float(np.mean(values)) for name, values in chunk.info.items() if not name.endswith('/ran')}
         if not self.live and now - self.said > PLAIN_EVERY:
@@ -87,12 +90,20 @@ class Screen:
         """Last and best evaluation."""
         if self.last is None or self.best is None:
             return 'not judged yet'
-        return f'last {self.last[1]:.3g} (update {self.last[0]:,}), best {self.best[1]:.3g} (update {self.best[0]:,}, in hindsight)'
+        best = f'best {self.best[1]:.3g} (update {self.best[0]:,}, in hindsight)'
+        return f'last {self.last[1]:.3g} (update {self.last[0]:,}), {best}'
 
     def line(self) -> str:
         """Everything in one plain line."""
-        told = [f'{name} {value:.3g}' for name, value in self.info.items() if name.endswith('/loss') or name in ('q/data', 'q/policy')]
-        parts = [f'{self.title}: {self.step:,}/{self.steps:,} updates', f'{self.rate():.0f}/s', self.left(), *told, self.scores()]
+        shown = lambda name: name.endswith('/loss') or name in ('q/data', 'q/policy')
+        told = [f'{name} {value:.3g}' for name, value in self.info.items() if shown(name)]
+        parts = [
+            f'{self.title}: {self.step:,}/{self.steps:,} updates',
+            f'{self.rate():.0f}/s',
+            self.left(),
+            *told,
+            self.scores(),
+        ]
         return ' | '.join(parts)
 
     def panel(self) -> Any:
@@ -119,6 +130,9 @@ class Screen:
             ('losses', [name for name in mine if name.endswith('/loss')]),
             ('Q', [name for name in mine if name.startswith('q/')]),
             ('health', [name for name in mine if not name.endswith('/loss') and not name.startswith('q/')]),
-            ('held out', [name for name in self.info if name.startswith('held_out/') and name.endswith('/loss')]),
+            (
+                'held out',
+                [name for name in self.info if name.startswith('held_out/') and name.endswith('/loss')],
+            ),
         ]
         return [(heading, names) for heading, names in groups if names]

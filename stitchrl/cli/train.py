@@ -104,7 +104,9 @@ def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) 
     data, about = load_checked(settings.data, settings.format)
     settings = replace(settings, data=about['path'])
     session = begin(algo, cfg, settings, data, about, command)
-    return follow(session, session.fresh(), 0, plain.json, f'{plain.preset}: {algorithm(algo).PRESETS[plain.preset][0]}')
+    return follow(
+        session, session.fresh(), 0, plain.json, f'{plain.preset}: {algorithm(algo).PRESETS[plain.preset][0]}'
+    )
 
 
 def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> int:
@@ -127,7 +129,8 @@ def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> 
         print(json.dumps({'run': str(run.path), 'score': None if score is None else str(score)}))
         return 0
     screen.say(f'{field}, mean of the last 5 evaluations: {score}' if judged else 'not judged: no --eval-env')
-    screen.say(f'run: {run.path}\nnext: stitch eval {run.path} --env ENV   |   python: stitchrl.load_policy({str(run.path)!r})')
+    screen.say(f'run: {run.path}')
+    screen.say(f'next: stitch eval {run.path} --env ENV   |   in Python: stitchrl.load_policy({str(run.path)!r})')
     return 0
 
 
@@ -139,7 +142,8 @@ def header(session: Any, about: dict[str, Any], preset: str) -> str:
     seeds = f'{settings.seeds} seed{"s" * (settings.seeds > 1)} from {settings.seed}'
     lines = [
         f'{session.algo}, {seeds}, {cfg.steps:,} updates of {cfg.batch}; preset {preset}',
-        f'data: {about["path"]}: {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
+        f'data: {about["path"]}',
+        f'      {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
         f'judged in: {settings.eval_env or "nothing (no --eval-env)"}   device: {jax.devices()[0].platform}',
         f'run: {session.run.path}',
     ]

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
+from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 
@@ -20,6 +21,11 @@ class Agent(eqx.Module):
     """
 
     cfg: eqx.AbstractVar[Any]
+
+    @classmethod
+    @abstractmethod
+    def create(cls, spec: Spec, cfg: Any, key: jax.Array) -> 'Agent':
+        """A fresh agent. UsageError where the algorithm cannot work in this space or with these settings."""
 
     @classmethod
     def select(cls, data: Dataset, cfg: Any) -> Dataset:

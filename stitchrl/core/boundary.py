@@ -51,7 +51,13 @@ class Boundary(eqx.Module):
         action, shape = spec.action, spec.obs.shape
         low, high = (action.low, action.high) if isinstance(action, Continuous) else ((), ())
         bounds = np.asarray(low, np.float32), np.asarray(high, np.float32)
-        return cls(np.zeros(shape, np.float32), np.ones(shape, np.float32), *bounds, np.ones((), np.float32), np.zeros((), np.float32))
+        return cls(
+            np.zeros(shape, np.float32),
+            np.ones(shape, np.float32),
+            *bounds,
+            np.ones((), np.float32),
+            np.zeros((), np.float32),
+        )
 
     def obs(self, obs: Any) -> Any:
         """Raw observation [..., *obs] to the agent's."""
@@ -98,5 +104,7 @@ def reward_rule(data: Dataset, reward: str) -> tuple[float, float]:
         raise UsageError(f'reward rule {reward!r}; expected raw, range or minus_one')
     returns = data.returns()
     if np.ptp(returns) <= 0:
-        raise UsageError(f'reward rule "range" divides by the range of episode returns, but all are {returns[0]:g}; use raw')
+        raise UsageError(
+            f'reward rule "range" divides by the range of episode returns, but all are {returns[0]:g}; use raw'
+        )
     return 1000.0 / float(np.ptp(returns)), 0.0

@@ -29,7 +29,7 @@ def from_json(cls: type[T], tree: dict[str, Any]) -> T:
         value = tuple(value) if isinstance(value, list) else value
         if not fits(value, hints[name]):
             raise UsageError(f'setting {name} is {value!r}; expected {describe(hints[name])}')
-        values[name] = float(value) if hints[name] is float else value
+        values[name] = float(value) if hints[name] is float and isinstance(value, int) else value
     return cls(**values)
 
 

@@ -20,7 +20,7 @@ def adam(lr: float, decay_steps: int | None = None, clip: float | None = None) -
     decay_steps: cosine decay of the rate to zero over so many steps. clip: largest global norm of the gradient.
     """
     rate = (lambda count: lr) if decay_steps is None else optax.cosine_decay_schedule(lr, decay_steps)
-    step = optax.GradientTransformation(adam_init, partial(adam_update, rate))
+    step = optax.GradientTransformation(adam_init, partial(adam_update, rate))  # pyright: ignore[reportArgumentType]
     return step if clip is None else optax.chain(optax.clip_by_global_norm(clip), step)
 
 
@@ -33,6 +33,7 @@ class Moments(NamedTuple):
 
 
 def adam_init(net: Any) -> Moments:
+    """The state before the first update."""
     return Moments(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, net), jax.tree.map(jnp.zeros_like, net))
 
 

@@ -53,7 +53,11 @@ class Spec:
 
     def to_json(self) -> dict[str, Any]:
         kind = 'discrete' if self.discrete else 'continuous'
-        return {'obs': asdict(self.obs), 'action': {'kind': kind} | asdict(self.action), 'horizon': self.horizon}
+        return {
+            'obs': asdict(self.obs),
+            'action': {'kind': kind} | asdict(self.action),
+            'horizon': self.horizon,
+        }
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> 'Spec':

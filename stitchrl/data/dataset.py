@@ -63,7 +63,14 @@ class Dataset(eqx.Module):
 
     @classmethod
     def from_arrays(
-        cls, obs: Any, action: Any, reward: Any, terminal: Any, timeout: Any = None, next_obs: Any = None, **limits: Any
+        cls,
+        obs: Any,
+        action: Any,
+        reward: Any,
+        terminal: Any,
+        timeout: Any = None,
+        next_obs: Any = None,
+        **limits: Any,
     ) -> 'Dataset':
         """From arrays with one row per step: obs [N, ...], action [N, A] or [N] integers, reward [N], terminal [N],
         and if there are any timeout [N] and next_obs [N, ...]. `low=`, `high=`: bounds of the actions.
@@ -72,9 +79,14 @@ class Dataset(eqx.Module):
         """
         action = np.asarray(action)
         action = action.astype(np.int32 if np.issubdtype(action.dtype, np.integer) else np.float32)
-        flags = [None if x is None else np.asarray(x, bool) for x in (terminal, timeout)]
-        after = None if next_obs is None else np.asarray(next_obs, np.float32)
-        columns = Columns(np.asarray(obs, np.float32), action, np.asarray(reward, np.float32), flags[0], flags[1], after)
+        columns = Columns(
+            obs=np.asarray(obs, np.float32),
+            action=action,
+            reward=np.asarray(reward, np.float32),
+            terminal=np.asarray(terminal, bool),
+            timeout=None if timeout is None else np.asarray(timeout, bool),
+            next_obs=None if next_obs is None else np.asarray(next_obs, np.float32),
+        )
         refuse(check(columns, **limits))
         return cls.from_columns(columns, **limits)
 
@@ -85,7 +97,8 @@ class Dataset(eqx.Module):
     def sample(self, key: jax.Array, n: int, steps: int = 1, gamma: float = 0.99) -> Transition:
         """n transitions over up to `steps` steps, uniform over steps, with replacement. Stops early at an end."""
         row = self.starts[jr.randint(key, (n,), 0, len(self.starts))]
-        last, reward, mask, power, going = row, 0.0, 1.0, 1.0, jnp.ones(n)
+        zero, one = jnp.zeros(n), jnp.ones(n)
+        last, reward, mask, power, going = row, zero, one, one, one
         for _ in range(steps):
             reward = reward + going * power * self.reward[last]
             mask = mask * jnp.where(going > 0, self.mask[last], 1.0)
@@ -106,7 +119,12 @@ class Dataset(eqx.Module):
         inside = offset <= stop
         rows = jnp.minimum(rows, start + stop)
         return Window(
-            self.obs[rows], self.action[rows], self.reward[rows], self.mask[rows], self.ends[rows], inside.astype(jnp.float32)
+            self.obs[rows],
+            self.action[rows],
+            self.reward[rows],
+            self.mask[rows],
+            self.ends[rows],
+            inside.astype(jnp.float32),
         )
 
     def episodes(self) -> np.ndarray:
@@ -121,7 +139,7 @@ class Dataset(eqx.Module):
         return total[final] - total[first]
 
     def best(self, fraction: float) -> 'Dataset':
-        """The episodes with the highest undiscounted returns: `fraction` of them, rounded up. UsageError unless in (0, 1]."""
+        """The `fraction` of episodes, rounded up, with the highest undiscounted returns. UsageError outside (0, 1]."""
         if not 0 < fraction <= 1:
             raise UsageError(f'best({fraction}): the share of episodes to keep lies in (0, 1]')
         order = np.argsort(-self.returns(), kind='stable')
@@ -142,7 +160,8 @@ class Dataset(eqx.Module):
         first, final = self.episodes()[episodes].T
         rows = np.concatenate([np.arange(a, b + 1) for a, b in zip(first, final, strict=True)])
         columns = [np.asarray(x)[rows] for x in (self.obs, self.action, self.reward, self.mask, self.ends)]
-        return Dataset(*columns, np.flatnonzero(columns[-1] == 0).astype(np.int32), self.spec)
+        starts = np.flatnonzero(columns[-1] == 0).astype(np.int32)
+        return Dataset(*columns, starts=starts, spec=self.spec)
 
     def with_columns(self, **columns: Any) -> 'Dataset':
         """The same rows with some columns replaced, each as long as the dataset."""

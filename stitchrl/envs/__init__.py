@@ -1,5 +1,6 @@
 """Environments by name: the package's own, `module:Class`, else Gymnasium's."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -8,7 +9,11 @@ from stitchrl.errors import UsageError
 DEVICE = {
     'pointmaze/umaze': ('stitchrl.envs.pointmaze', 'PointMaze', 'a disc in a bent corridor'),
     'pointmaze/medium': ('stitchrl.envs.pointmaze', 'PointMaze', 'a disc in a maze of 8 x 8 cells'),
-    'pointmaze/junctions': ('stitchrl.envs.pointmaze', 'PointMaze', 'a disc in a maze of many ways, the one of the demo'),
+    'pointmaze/junctions': (
+        'stitchrl.envs.pointmaze',
+        'PointMaze',
+        'a disc in a maze of many ways, the one of the demo',
+    ),
 }
 
 
@@ -39,5 +44,6 @@ def own(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise UsageError(f'cannot import environment {name!r}: {error}') from None
     if isinstance(made, type) and issubclass(made, Env):
-        return made.create() if hasattr(made, 'create') else made()
+        build: Callable[[], Any] = getattr(made, 'create', made)
+        return build()
     return host(name, made)

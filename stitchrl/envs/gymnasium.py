@@ -33,7 +33,9 @@ def host(name: str, make: Callable[[], gym.Env] | None = None) -> Host:
     try:
         env = make()
     except gym.error.DependencyNotInstalled as error:
-        raise MissingExtra(f'{name} needs a part that is not installed ({error}): pip install "stitchrl[mujoco]"') from None
+        raise MissingExtra(
+            f'{name} needs a part that is not installed ({error}): pip install "stitchrl[mujoco]"'
+        ) from None
     except gym.error.Error as error:
         raise UsageError(f'no environment {name!r}: {error}') from None
     limit = env.spec.max_episode_steps if env.spec else None
@@ -43,12 +45,14 @@ def host(name: str, make: Callable[[], gym.Env] | None = None) -> Host:
 
 
 def observation(name: str, space: Any) -> Observation:
+    """A Gymnasium observation space as ours."""
     if not isinstance(space, gym.spaces.Box):
         raise UsageError(f'{name} has observations {space}; only Box is supported so far')
     return Observation(tuple(space.shape), 'uint8' if space.dtype == np.uint8 else 'float32')
 
 
 def action(name: str, space: Any) -> Continuous | Discrete:
+    """A Gymnasium action space as ours."""
     if isinstance(space, gym.spaces.Discrete) and space.start == 0:
         return Discrete(int(space.n))
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded():

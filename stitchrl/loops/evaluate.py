@@ -26,12 +26,13 @@ class Episodes(NamedTuple):
 
 
 def evaluate(agents: Agent, boundary: Boundary, env: Any, seed: int, episodes: int, trace: bool = False) -> Episodes:
-    """`episodes` episodes of each agent (leaves [S, ...]) in a device or a host environment. Deterministic in `seed`."""
+    """`episodes` episodes of each agent (leaves [S, ...]) in a device or a host environment; `seed` fixes them."""
     judge = on_device if isinstance(env, Env) else on_host
     return judge(agents, boundary, env, seed, episodes, trace)
 
 
 def on_device(agents: Agent, boundary: Boundary, env: Env, seed: int, episodes: int, trace: bool = False) -> Episodes:
+    """In a device environment: one compiled program."""
     key = jr.fold_in(jr.key(seed), SEED)
     returns, lengths, success, paths = jax.device_get(rollouts(agents, boundary, env, key, episodes, trace))
     return Episodes(returns, lengths, success, paths)
@@ -90,7 +91,9 @@ def on_host(agents: Agent, boundary: Boundary, env: Any, seed: int, episodes: in
     while table.open.any():
         batch = obs.reshape(count, slots, *obs.shape[1:]).astype(np.float32)
         action, memory = act(agents, boundary, memory, batch, jr.fold_in(key, t))
-        obs, reward, terminated, truncated, info = vector.step(np.asarray(action).reshape(count * slots, *action.shape[2:]))
+        obs, reward, terminated, truncated, info = vector.step(
+            np.asarray(action).reshape(count * slots, *action.shape[2:])
+        )
         done = terminated | truncated
         table.add(reward, done, info)
         if done.any():

@@ -64,7 +64,13 @@ def measure(agents: Agent, data: Dataset, root: jax.Array, t: jax.Array, held_ou
 
 
 def updates(
-    agents: Agent, data: Dataset, seed: int, steps: int, chunk: int, start: int = 0, held_out: Dataset | None = None
+    agents: Agent,
+    data: Dataset,
+    seed: int,
+    steps: int,
+    chunk: int,
+    start: int = 0,
+    held_out: Dataset | None = None,
 ) -> Iterator[Chunk]:
     """Yield after every chunk that ends at a multiple of `chunk`, until `steps` updates are done.
 
@@ -87,6 +93,7 @@ def updates(
 
 
 def one_row(info: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+    """{name: [S]} as a chunk of one update, {name: [1, S]}."""
     return {name: np.asarray(value)[None] for name, value in info.items()}
 
 

@@ -18,12 +18,12 @@ from stitchrl.core.boundary import Boundary
 from stitchrl.core.config import from_json, to_json
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import Corrupt, StitchError, UsageError
+from stitchrl.loops.evaluate import Episodes, evaluate, rows
+from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
 from stitchrl.runs import checkpoint, policy
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.log import Events
 from stitchrl.runs.signals import Stop
-from stitchrl.loops.evaluate import Episodes, evaluate, rows
-from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
 
 RATE = {'cpu': 2e11}  # operations per second taken for granted when a chunk is sized, to last about a second
 CHUNKS = (50, 100, 250, 500, 1000, 2500)
@@ -180,19 +180,30 @@ def configure(algo: str, preset: str, fields: dict[str, Any]) -> Any:
 
 
 def begin(
-    algo: str, cfg: Any, settings: Settings, data: Dataset, about: dict[str, Any], command: list[str] | None, env: Any = None
+    algo: str,
+    cfg: Any,
+    settings: Settings,
+    data: Dataset,
+    about: dict[str, Any],
+    command: list[str] | None,
+    env: Any = None,
 ) -> Session:
     """A session in a new run directory, whose files say what was asked."""
     run = RunDir.fresh(algo, settings.out)
     session = Session(algo, cfg, settings, data, run, env)
-    run.write('config.json', {'algo': algo, 'config': to_json(cfg), 'settings': to_json(replace(settings, out=None))})
+    run.write(
+        'config.json',
+        {'algo': algo, 'config': to_json(cfg), 'settings': to_json(replace(settings, out=None))},
+    )
     run.write('data.json', about)
     run.describe(command)
     run.status('running')
     return session
 
 
-def resume(run: RunDir, load: Callable[[Settings], tuple[Dataset, dict[str, Any]]], warn: Any) -> tuple[Session, Agent, int]:
+def resume(
+    run: RunDir, load: Callable[[Settings], tuple[Dataset, dict[str, Any]]], warn: Any
+) -> tuple[Session, Agent, int]:
     """(session, agents, update to go on from) of a run that stopped. Corrupt if the data is not what it was."""
     tree = run.read('config.json')
     settings = from_json(Settings, tree['settings'])

@@ -45,7 +45,7 @@ class Mixture(eqx.Module):
         return mean + std * jr.normal(k_noise, mean.shape)
 
     def mode(self) -> jax.Array:
-        """Mean of the component whose peak is highest: weight over volume, so that a broad one does not win by weight."""
+        """Mean of the component whose peak is highest: its weight over its volume."""
         peak = jax.nn.log_softmax(self.logits) - jnp.log(self.stds).sum(-1)
         return self.pick(self.means, peak.argmax(-1))
 

@@ -44,10 +44,12 @@ def affine(x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 def affine_forward(x: jax.Array, weight: jax.Array, bias: jax.Array) -> tuple[jax.Array, Any]:
+    """The output and what the gradient needs."""
     return affine(x, weight, bias), (x, weight)
 
 
 def affine_backward(kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """g [..., out] -> gradients of x, W and b."""
     x, weight = kept
     rows, g_rows = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
     return g @ weight.T, rows.T @ g_rows, g_rows.sum(0)

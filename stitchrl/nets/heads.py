@@ -79,7 +79,7 @@ class Deterministic(eqx.Module):
 
 
 class Critic(eqx.Module):
-    """obs [..., O], action [..., A] or [...] int -> Q [...]. For discrete actions one output per action, the taken one picked."""
+    """obs [..., O], action [..., A] or [...] int -> Q [...]. Discrete: an output per action, one picked."""
 
     torso: MLP
     discrete: bool = eqx.field(static=True)

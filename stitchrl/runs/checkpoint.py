@@ -53,7 +53,7 @@ def save(folder: Path, step: int, agents: Any) -> Path:
     write_durably(hidden / MANIFEST, json.dumps({'step': step, 'files': files}, indent=1))
     for name in files:
         sync(hidden / name)
-    os.replace(hidden, final)
+    hidden.replace(final)
     sync(folder)
     prune(folder)
     return final
@@ -103,10 +103,12 @@ def prune(folder: Path) -> None:
 
 
 def contents(folder: Path) -> list[str]:
+    """All files below a folder."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
 
 
 def digest(path: Path) -> str:
+    """sha256 of a file, hex."""
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
@@ -116,10 +118,11 @@ def write_durably(path: Path, text: str) -> None:
     hidden = path.with_name(f'.{path.name}.{os.getpid()}')
     hidden.write_text(text)
     sync(hidden)
-    os.replace(hidden, path)
+    hidden.replace(path)
 
 
 def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

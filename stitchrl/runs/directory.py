@@ -1,7 +1,7 @@
 """The run directory: everything about a run in plain files, movable as a whole.
 
-    STATUS.json  config.json  command.txt  system.json  data.json  metrics.jsonl  eval.jsonl  log.txt
-    checkpoints/  policy/  events/ (TensorBoard)
+STATUS.json  config.json  command.txt  system.json  data.json  metrics.jsonl  eval.jsonl  log.txt
+checkpoints/  policy/  events/ (TensorBoard)
 """
 
 import json
@@ -35,7 +35,9 @@ class RunDir:
         if out is not None:
             path = Path(out)
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise UsageError(f'{path} is not an empty folder; name another with --out, or go on with: stitch resume {path}')
+                raise UsageError(
+                    f'{path} is not an empty folder; name another with --out, or go on with: stitch resume {path}'
+                )
             path.mkdir(parents=True, exist_ok=True)
             return cls(path)
         for number in range(1, 10_000):

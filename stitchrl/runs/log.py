@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from stitchrl.runs.directory import RunDir
 from stitchrl.loops.offline import Chunk
+from stitchrl.runs.directory import RunDir
 
 
 class Events:
@@ -30,7 +30,9 @@ class Events:
         self.run.append(
             'metrics.jsonl',
             [
-                {'step': chunk.step, 'seed': seed + s} | {k: number(v[s]) for k, v in chunk.info.items()} | {'seconds': seconds}
+                {'step': chunk.step, 'seed': seed + s}
+                | {k: number(v[s]) for k, v in chunk.info.items()}
+                | {'seconds': seconds}
                 for s in range(count)
             ],
         )

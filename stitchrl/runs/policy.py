@@ -18,8 +18,8 @@ from stitchrl.core.config import from_json, to_json
 from stitchrl.core.learner import Learner
 from stitchrl.core.spec import Spec
 from stitchrl.errors import Corrupt, UsageError
-from stitchrl.runs.checkpoint import flatten, sync, unflatten, write_durably
 from stitchrl.loops.evaluate import act
+from stitchrl.runs.checkpoint import flatten, sync, unflatten, write_durably
 
 WEIGHTS, ABOUT = 'weights.safetensors', 'policy.json'
 
@@ -74,7 +74,7 @@ def save(folder: Path, algo: str, agents: Agent, boundary: Boundary, spec: Spec)
     write_durably(hidden / ABOUT, json.dumps(about, indent=1))
     sync(hidden / WEIGHTS)
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(hidden, folder)
+    hidden.replace(folder)
 
 
 def load_all(folder: str | Path) -> tuple[str, Agent, Boundary, Spec]:

@@ -63,7 +63,7 @@ class BC(Agent):
             net = Mixed(spec, cfg.hidden, cfg.parts, key=key)
         else:
             raise UsageError(f'head {cfg.head!r}; expected gaussian, deterministic or mixture')
-        return cls(Learner.create(net, adam(cfg.lr)), cfg)
+        return cls(actor=Learner.create(net, adam(cfg.lr)), cfg=cfg)
 
     @classmethod
     def select(cls, data: Dataset, cfg: Config) -> Dataset:
@@ -90,11 +90,13 @@ class BC(Agent):
 
 
 def likelihood(actor: Any, batch: Transition) -> tuple[jax.Array, Info]:
+    """- E log pi(a | s)."""
     loss = -actor(batch.obs).log_prob(batch.action).mean()
     return loss, {'actor/loss': loss}
 
 
 def squared_error(actor: Deterministic, batch: Transition) -> tuple[jax.Array, Info]:
+    """E mean_i (pi(s) - a)_i^2."""
     loss = ((actor(batch.obs) - batch.action) ** 2).mean()
     return loss, {'actor/loss': loss}
 

@@ -45,7 +45,9 @@ class Config:
     max_weight: float = 100.0  # weights are cut off here
     rate: float = 0.005  # how fast Q' follows Q
     n_steps: int = 1  # steps of reward before Q's target bootstraps
-    extract: Literal['joint', 'late'] = 'joint'  # the policy beside the critic, or in the second half with V and Q at rest
+    extract: Literal['joint', 'late'] = (
+        'joint'  # the policy beside the critic, or in the second half with V and Q at rest
+    )
     normalise: bool = False  # observations to zero mean and unit deviation
     reward: Reward = 'raw'  # range: x 1000 / range of returns; minus_one: r - 1
 
@@ -79,11 +81,11 @@ class IQL(Agent):
         actor_steps = cfg.steps if cfg.extract == 'joint' else cfg.steps - cfg.steps // 2
         actor_tx = adam(cfg.lr, actor_steps if cfg.actor_decay else None)
         return cls(
-            Learner.create(policy(spec, cfg.hidden, key=k_actor), actor_tx),
-            Learner.create(critic, adam(cfg.lr)),
-            Learner.create(Value(spec, cfg.hidden, key=k_value), adam(cfg.lr)),
-            copy(critic),
-            cfg,
+            actor=Learner.create(policy(spec, cfg.hidden, key=k_actor), actor_tx),
+            critic=Learner.create(critic, adam(cfg.lr)),
+            value=Learner.create(Value(spec, cfg.hidden, key=k_value), adam(cfg.lr)),
+            target=copy(critic),
+            cfg=cfg,
         )
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
@@ -133,18 +135,21 @@ class IQL(Agent):
 
 
 def value_loss(value: Value, batch: Transition, q: jax.Array, tau: float) -> tuple[jax.Array, Info]:
+    """E |tau - 1{u < 0}| u^2 with u = q - V(s); q [B]."""
     u = q - value(batch.obs)
     loss = expectile(u, tau).mean()
     return loss, {'value/loss': loss, 'value/advantage': u.mean()}
 
 
 def actor_loss(actor: Any, batch: Transition, advantage: jax.Array, cfg: Config) -> tuple[jax.Array, Info]:
+    """- E min(exp(beta advantage), max_weight) log pi(a | s); advantage [B]."""
     weight = jnp.minimum(jnp.exp(cfg.beta * advantage), cfg.max_weight)
     loss = -(weight * actor(batch.obs).log_prob(batch.action)).mean()
     return loss, {'actor/loss': loss, 'actor/weight': weight.mean()}
 
 
 def critic_loss(critic: Ensemble, batch: Transition, y: jax.Array) -> tuple[jax.Array, Info]:
+    """Sum over critics of E (y - Q(s, a))^2; y [B]."""
     error = y[None] - critic(batch.obs, batch.action)  # [1, B] - [2, B]
     loss = (error**2).mean(1).sum()
     return loss, {'critic/loss': loss}

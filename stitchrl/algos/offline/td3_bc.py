@@ -49,7 +49,10 @@ class Config:
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     'default': ('paper, table of hyperparameters', {}),
-    'antmaze': ('the author on mazes: no normalisation, rewards - 1 as IQL has them', {'normalise': False, 'reward': 'minus_one'}),
+    'antmaze': (
+        'the author on mazes: no normalisation, rewards - 1 as IQL has them',
+        {'normalise': False, 'reward': 'minus_one'},
+    ),
 }
 
 
@@ -66,12 +69,20 @@ class TD3BC(Agent):
     def create(cls, spec: Spec, cfg: Config, key: jax.Array) -> 'TD3BC':
         """Fresh networks, initialised as in PyTorch. UsageError for discrete actions."""
         if spec.discrete:
-            raise UsageError('td3_bc needs continuous actions, the data has discrete ones; bc, filtered_bc and iql take both')
+            raise UsageError(
+                'td3_bc needs continuous actions, the data has discrete ones; bc, filtered_bc and iql take both'
+            )
         k_actor, k_critic = jr.split(key)
         actor = Deterministic(spec, cfg.hidden, 'uniform', key=k_actor)
         critic = Ensemble(partial(Critic, spec, cfg.hidden, 'uniform'), 2, key=k_critic)
         learner = partial(Learner.create, tx=adam(cfg.lr))
-        return cls(learner(actor), learner(critic), copy(actor), copy(critic), cfg)
+        return cls(
+            actor=learner(actor),
+            critic=learner(critic),
+            actor_target=copy(actor),
+            critic_target=copy(critic),
+            cfg=cfg,
+        )
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
         action = self.actor.net(obs)
@@ -87,7 +98,9 @@ class TD3BC(Agent):
         y = q_target(self.actor_target, self.critic_target, batch, eps, self.cfg.noise_clip)
         critic, q_info = self.critic.step(critic_loss, batch, y)
         agent = replace(self, critic=critic)
-        agent, pi_info = when(t % self.cfg.delay == self.cfg.delay - 1, partial(update_actor, batch=batch), agent, 'actor')
+        agent, pi_info = when(
+            t % self.cfg.delay == self.cfg.delay - 1, partial(update_actor, batch=batch), agent, 'actor'
+        )
         return agent, q_info | pi_info
 
     def inspect(self, batch: Transition, key: jax.Array) -> Info:
@@ -115,17 +128,22 @@ def q_target(actor: Deterministic, critic: Ensemble, batch: Transition, eps: jax
 
 
 def critic_loss(critic: Ensemble, batch: Transition, y: jax.Array) -> tuple[jax.Array, Info]:
+    """Sum over critics of E (y - Q(s, a))^2; y [B]."""
     error = y[None] - critic(batch.obs, batch.action)  # [1, B] - [2, B]
     loss = (error**2).mean(1).sum()
     return loss, {'critic/loss': loss}
 
 
 def actor_loss(actor: Deterministic, batch: Transition, critic: Critic, alpha: float) -> tuple[jax.Array, Info]:
+    """E mean_i (pi(s) - a)_i^2 - lambda Q_1(s, pi(s)); `critic` is the first of the two."""
     action = actor(batch.obs)
     q = critic(batch.obs, action)
     scale = alpha / jax.lax.stop_gradient(jnp.abs(q).mean())
     distance = ((action - batch.action) ** 2).mean()
-    return distance - scale * q.mean(), {'actor/loss': distance - scale * q.mean(), 'actor/distance': distance}
+    return distance - scale * q.mean(), {
+        'actor/loss': distance - scale * q.mean(),
+        'actor/distance': distance,
+    }
 
 
 ALGO = TD3BC
