@@ -1,23 +1,23 @@
-"""`stitch list algos|envs|runs`: what there is."""
+"""`stitch list algos|presets|envs|runs`: what there is."""
 
 import argparse
 import json
 from pathlib import Path
 
-from stitchrl.algos import ALGORITHMS
+from stitchrl.algos import ALGORITHMS, algorithm
 from stitchrl.envs import DEVICE
 
 
 def main(argv: list[str]) -> int:
     """Run the verb."""
     parser = argparse.ArgumentParser('stitch list', description='What there is.', epilog='example: stitch list algos')
-    parser.add_argument('what', choices=['algos', 'envs', 'runs'], nargs='?', default='algos')
+    parser.add_argument('what', choices=['algos', 'presets', 'envs', 'runs'], nargs='?', default='algos')
     parser.add_argument('filter', nargs='?', default='', help='show only names with this in them')
     parser.add_argument('--json', action='store_true', help='as JSON')
     args = parser.parse_args(argv)
     found = {
         name: line
-        for name, line in {'algos': algos, 'envs': envs, 'runs': runs}[args.what]().items()
+        for name, line in {'algos': algos, 'presets': presets, 'envs': envs, 'runs': runs}[args.what]().items()
         if args.filter in name
     }
     if args.json:
@@ -34,6 +34,16 @@ def main(argv: list[str]) -> int:
 def algos() -> dict[str, str]:
     """Algorithms."""
     return {name: line for name, (_, line) in ALGORITHMS.items()}
+
+
+def presets() -> dict[str, str]:
+    """Settings for families of data, with their source."""
+    found = {}
+    for algo in ALGORITHMS:
+        for preset, (source, fields) in algorithm(algo).PRESETS.items():
+            told = ', '.join(f'{name} {value}' for name, value in fields.items())
+            found[f'{algo} {preset}'] = f'{source} ({told})' if told else source
+    return found
 
 
 def envs() -> dict[str, str]:

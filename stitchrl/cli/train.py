@@ -25,7 +25,7 @@ all options of one: stitch train ALGO --help"""
 class Plain:
     """Settings of the command line alone."""
 
-    preset: str = 'default'  # settings for a family of data; stitch list algos shows them
+    preset: str = 'default'  # settings for a family of data; stitch list presets shows them
     config: str | None = None  # a config.json of an earlier run; options given here win over it
     json: bool = False  # print the result as JSON
 

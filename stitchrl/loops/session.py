@@ -103,9 +103,25 @@ class Session:
 
         A signal to stop saves and raises Interrupted; values that are not finite raise StitchError.
         """
-        watch, (chunk, every) = watch or Nobody(), self.pace
-        log, bad = Events(self.run), 0
         self.run.status('running')
+        self.run.note(f'{self.algo}: training from update {start} to {self.cfg.steps}, seeds {self.settings.seeds}')
+        try:
+            yield from self.loop(agents, start, watch or Nobody())
+        except StitchError:
+            raise  # its status is set
+        except GeneratorExit:
+            self.run.status('interrupted', 'the caller stopped')
+            raise
+        except BaseException as error:
+            self.run.status('failed', f'{type(error).__name__}: {error}')
+            raise
+        self.run.status('finished')
+        self.run.note('finished')
+
+    def loop(self, agents: Agent, start: int, watch: Watch) -> Iterator[Chunk]:
+        """The chunks of `go`."""
+        chunk, every = self.pace
+        log, bad = Events(self.run), 0
         watch.phase('compiling')
         if start == 0:
             self.save(0, agents)
@@ -126,7 +142,6 @@ class Session:
                 if stop.asked and part.step < self.cfg.steps:
                     raise self.interrupted(part.step, stop)
                 watch.phase('training')
-        self.run.status('finished')
 
     def judge(self, part: Chunk, log: Events, watch: Watch) -> None:
         """Evaluate all agents, log a row per episode."""
@@ -136,6 +151,9 @@ class Session:
         episodes = evaluate(part.agents, self.boundary, self.env, self.settings.seed, self.settings.eval_episodes)
         log.episodes(rows(episodes, part.step, self.settings.seed), part.step)
         watch.judged(part.step, episodes)
+        self.run.note(
+            f'update {part.step}: mean return {episodes.returns.mean():.4g} over {episodes.returns.size} episodes'
+        )
 
     def save(self, step: int, agents: Agent) -> None:
         """A checkpoint to go on from, and the policy as it is now."""
