@@ -41,18 +41,22 @@ def unflatten(like: Any, leaves: dict[str, Any], where: str) -> Any:
 
 
 def save(folder: Path, step: int, agents: Any) -> Path:
-    """Write `folder/step_N` and return it once it is complete on the disk. Older ones beyond KEEP are removed."""
-    final = folder / f'step_{step:09d}'
-    if final.exists():
+    """Write `folder/step_N`, unless it is there and whole, and return it once it is complete on the disk.
+
+    Older ones beyond KEEP are removed.
+    """
+    final = folder / name(step)
+    if whole(final):
         return final
     folder.mkdir(parents=True, exist_ok=True)
-    hidden = folder / f'.step_{step:09d}.{os.getpid()}'
+    hidden = folder / f'.{name(step)}.{os.getpid()}'
     shutil.rmtree(hidden, ignore_errors=True)
     writer().save((hidden / 'agents').absolute(), jax.device_get(flatten(agents)))
-    files = {name: digest(hidden / name) for name in contents(hidden)}
+    files = {file: digest(hidden / file) for file in contents(hidden)}
     write_durably(hidden / MANIFEST, json.dumps({'step': step, 'files': files}, indent=1))
-    for name in files:
-        sync(hidden / name)
+    for file in files:
+        sync(hidden / file)
+    shutil.rmtree(final, ignore_errors=True)  # a damaged one, behind which the run was resumed
     hidden.replace(final)
     sync(folder)
     prune(folder)
@@ -83,12 +87,28 @@ def verify(path: Path) -> int:
         files, step = manifest['files'], int(manifest['step'])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Corrupt(f'{path / MANIFEST}: cannot be read ({error})') from None
-    for name, expected in files.items():
-        if not (path / name).is_file():
-            raise Corrupt(f'{path / name}: missing')
-        if digest(path / name) != expected:
-            raise Corrupt(f'{path / name}: not as it was written (its hash differs)')
+    if path.name != name(step):
+        raise Corrupt(f'{path / MANIFEST}: is of step {step}, its folder is not')
+    for file, expected in files.items():
+        if not (path / file).is_file():
+            raise Corrupt(f'{path / file}: missing')
+        if digest(path / file) != expected:
+            raise Corrupt(f'{path / file}: not as it was written (its hash differs)')
     return step
+
+
+def whole(path: Path) -> bool:
+    """Whether there is a checkpoint all of whose files are as they were written."""
+    try:
+        verify(path)
+    except Corrupt:
+        return False
+    return True
+
+
+def name(step: int) -> str:
+    """Of a checkpoint's folder; in the order of steps when sorted."""
+    return f'step_{step:09d}'
 
 
 def steps(folder: Path) -> list[Path]:
