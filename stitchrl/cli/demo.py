@@ -111,6 +111,8 @@ def recording(maze: Any, kind: str, seed: int) -> Any:
 
 def row(part: Part, maze: Any, columns: Any, run: Any, args: argparse.Namespace, title: str) -> dict[str, Any]:
     """Train and judge one part."""
+    import numpy as np
+
     from stitchrl.api import checked, train
     from stitchrl.cli.screen import Screen
     from stitchrl.loops.evaluate import evaluate
@@ -133,7 +135,7 @@ def row(part: Part, maze: Any, columns: Any, run: Any, args: argparse.Namespace,
             made = train(part.algo, data, env=maze, watch=screen, out=folder, **settings, **part.settings)
     _, agents, boundary, _ = load_all(made.dir.policy)
     episodes = evaluate(agents, boundary, maze, args.seed + 1, args.episodes, trace=True)
-    score = interval(episodes.success.astype(float), rate=True)
+    score = interval(np.asarray(episodes.success, float), rate=True)
     return {'part': part, 'run': made, 'score': score, 'episodes': episodes, 'holds': part.holds(score.mean)}
 
 

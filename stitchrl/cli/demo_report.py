@@ -22,36 +22,11 @@ def report(
     by_name = {row['part'].name: row for row in rows}
     plots = run.path / 'plots'
     plots.mkdir(exist_ok=True)
-    panels = [
-        figures.Panel('The data', 'short walks; none joins start and goal', data=figures.sample(sets['stitch'], 250))
-    ]
-    panels += [panel(by_name[name]) for name in ('BC', 'filtered BC', 'IQL')]
-    controls = [panel(row) for row in rows if row['part'].name not in ('BC', 'filtered BC', 'IQL')]
-    learning = {row['part'].name: learned(row['run']) for row in rows if row['part'].kind == 'stitch'}
-    pictures = [
-        page.Picture(
-            figures.maze(maze, panels, plots / 'maze.png'),
-            'What was recorded, and what was learned from it.',
-            'Four mazes: the recorded walks, and the paths of BC, filtered BC and IQL.',
-        ),
-        page.Picture(
-            figures.value_map(maze, value(by_name['IQL'], maze), plots / 'value.png'),
-            'What IQL takes the places of the maze to be worth: the reward flows back from the goal through walks that nobody joined.',
-            'A map of the maze coloured by learned value, highest at the goal.',
-        ),
-        page.Picture(
-            figures.maze(maze, controls, plots / 'controls.png', columns=3),
-            'The controls: without the link between deeds and rewards, or without a chain of walks to the goal, the same algorithm fails; where all walks point along the way, imitation is enough.',
-            'Three mazes with the paths of the control experiments.',
-        ),
-        page.Picture(
-            figures.curves(learning, plots / 'learning.png', 'success rate', rate=True),
-            'Success rate during training, each seed thin.',
-            'Learning curves of the four rows trained on the same walks.',
-        ),
-    ]
+    pictures = draw(plots, maze, sets['stitch'], by_name)
     verdicts = [
-        page.Verdict(f'{row["part"].name}: {row["score"].mean:.0%}, mark {row["part"].mark()}', row['holds'])
+        page.Verdict(
+            f'{row["part"].name}: {row["score"].mean:.0%} reach the goal, mark {row["part"].mark()}', row['holds']
+        )
         for row in rows
         if row['part'].mark()
     ]
@@ -66,6 +41,38 @@ def report(
         {'command': f'stitch demo --seed {args.seed} --seeds {args.seeds} --episodes {args.episodes}'} | flat(system()),
     )
     return path
+
+
+def draw(plots: Path, maze: Any, walks: Any, rows: dict[str, dict[str, Any]]) -> list[page.Picture]:
+    """The pictures, each with what it shows; they are kept as files too."""
+    main = ('BC', 'filtered BC', 'IQL')
+    data = figures.Panel('The data', 'short walks; none joins start and goal', data=figures.sample(walks, 250))
+    panels = [data, *(panel(rows[name]) for name in main)]
+    controls = [panel(row) for name, row in rows.items() if name not in main]
+    learning = {name: learned(row['run']) for name, row in rows.items() if row['part'].kind == 'stitch'}
+    return [
+        page.Picture(
+            figures.maze(maze, panels, plots / 'maze.png'),
+            'What was recorded, and what was learned from it.',
+            'Four mazes: the recorded walks, and the paths of BC, filtered BC and IQL.',
+        ),
+        page.Picture(
+            figures.value_map(maze, value(rows['IQL'], maze), plots / 'value.png'),
+            'What IQL takes each place to be worth: reward flows back from the goal through walks nobody joined.',
+            'A map of the maze coloured by learned value, highest at the goal.',
+        ),
+        page.Picture(
+            figures.maze(maze, controls, plots / 'controls.png', columns=3),
+            'The controls. Without the link from deeds to rewards, or without a chain of walks to the goal, the same '
+            'algorithm fails; where all walks point along the way, imitation is enough.',
+            'Three mazes with the paths of the control experiments.',
+        ),
+        page.Picture(
+            figures.curves(learning, plots / 'learning.png', 'success rate', rate=True),
+            'Success rate during training; each seed is a thin line.',
+            'Learning curves of the four rows trained on the same walks.',
+        ),
+    ]
 
 
 def panel(row: dict[str, Any]) -> figures.Panel:
@@ -98,16 +105,8 @@ def value(row: dict[str, Any], maze: Any) -> np.ndarray:
 def table(rows: list[dict[str, Any]]) -> page.Table:
     """The table at the end of the demo."""
     header = ('algorithm', 'segments', 'success rate', 'mark', 'holds')
-    told = [
-        (
-            r['part'].name,
-            r['part'].kind,
-            str(r['score']),
-            r['part'].mark(),
-            ('yes' if r['holds'] else 'no') if r['part'].mark() else '',
-        )
-        for r in rows
-    ]
+    holds = lambda row: ('yes' if row['holds'] else 'no') if row['part'].mark() else ''
+    told = [(r['part'].name, r['part'].kind, page.Whisker(r['score']), r['part'].mark(), holds(r)) for r in rows]
     return page.Table(
         'Share of episodes that reach the goal; the interval is over seeds where they differ.', header, told
     )
@@ -117,8 +116,9 @@ def notes(sets: dict[str, Any], rows: list[dict[str, Any]], took: float) -> list
     """What a reader should know."""
     steps = {row['part'].algo: row['run'].dir.read('config.json')['config']['steps'] for row in rows}
     return [
-        f'Each set has about {len(sets["stitch"]):,} steps: noisy walks of a few cells between random cells, cut after that.',
-        'stitch: walks cross the junctions in all directions. cut: the same, but no step enters the surroundings of the goal from outside. along: every walk points along the shortest way.',
+        f'Each set has {len(sets["stitch"]):,} steps or so: noisy walks of a few cells between random cells.',
+        'stitch: walks cross the junctions in all directions. cut: the same, but no step enters the surroundings of '
+        'the goal from outside. along: every walk points along the shortest way.',
         'Updates: '
         + ', '.join(f'{algo} {count:,}' for algo, count in steps.items())
         + f'. All of it took {took:.0f} s here.',
