@@ -52,7 +52,7 @@ def rollouts(agents: Agent, boundary: Boundary, env: Env, key: jax.Array, episod
             after = jax.vmap(env.step)(state, boundary.action_out(action), jr.split(k_env, episodes))
             state = jax.tree.map(lambda new, old: jnp.where(like(going, new), new, old), after, state)
             success = success | (going & jax.vmap(env.success)(after))
-            total, length = total + going * after.reward, length + going
+            total, length = total + jnp.where(going, after.reward, 0), length + going
             going = going & ~(after.terminated | after.truncated)
             return (state, memory, going, total, length, success), (state.obs if trace else None)
 

@@ -35,8 +35,13 @@ def roots(seed: int, seeds: int, stream: int) -> jax.Array:
 
 def create(algo: type[Agent], spec: Spec, cfg: Any, seed: int, seeds: int) -> Agent:
     """`seeds` fresh agents as one, every leaf with a leading axis [S]."""
-    make = jax.jit(jax.vmap(partial(algo.create, spec, cfg)))
-    return make(roots(seed, seeds, CREATE))
+    return fresh(algo, spec, cfg, roots(seed, seeds, CREATE))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def fresh(algo: type[Agent], spec: Spec, cfg: Any, keys: jax.Array) -> Agent:
+    """An agent per key; equal configs share one compiled program."""
+    return jax.vmap(partial(algo.create, spec, cfg))(keys)
 
 
 @partial(jax.jit, donate_argnums=0, static_argnums=4)
