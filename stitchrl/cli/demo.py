@@ -158,9 +158,11 @@ def tell(rows: list[dict[str, Any]], path: Any, took: float, as_json: bool) -> N
 
     table = Table('algorithm', 'segments', 'success rate', 'mark', '', title='Who reaches the goal?')
     for r in rows:
-        part = r['part']
+        part, rate = r['part'], str(r['score']).partition(' (')[0]
         sign = '' if not part.mark() else '[green]holds[/]' if r['holds'] else '[red]missed[/]'
-        table.add_row(part.name, part.kind, str(r['score']), part.mark(), sign)
+        table.add_row(part.name, part.kind, rate, part.mark(), sign)
     console = Console(highlight=False)
     console.print(table)
+    made = sorted({str(r['score']).partition(' (')[2].rstrip(')') for r in rows})
+    console.print('intervals at 95 %: ' + '; '.join(made), soft_wrap=True)
     console.print(f'report: {path}   ({took:.0f} s)', soft_wrap=True)
