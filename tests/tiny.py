@@ -1,9 +1,13 @@
 """A recording and settings so small that a training takes a blink, for tests of all that surrounds it."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from stitchrl.algos import algorithm
 from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
+from stitchrl.loops.offline import create
 
 LOW, HIGH = (-2.0, 0.0), (2.0, 10.0)  # of the actions, so that the agent's units are not the recorder's
 CONFIG = {'hidden': (8,), 'batch': 4, 'steps': 12}
@@ -46,3 +50,17 @@ def write(path, seed=0):
         action_high=np.float32(c.high),
     )
     return path
+
+
+def agents(algo, spec, seeds=2, seed=0, **settings):
+    """Agents with random weights; the package's own initialisation takes seconds to compile."""
+    module = algorithm(algo)
+    config = module.Config(**{**CONFIG, **settings})
+    shapes = jax.eval_shape(lambda: create(module.ALGO, spec, config, 0, seeds))
+    rng = np.random.default_rng(seed)
+
+    def fill(path, leaf):
+        scale = 0 if '.opt' in jax.tree_util.keystr(path) else 0.5
+        return jnp.asarray(scale * rng.normal(size=leaf.shape), leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(fill, shapes)

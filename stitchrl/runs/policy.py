@@ -19,9 +19,10 @@ from stitchrl.core.learner import Learner
 from stitchrl.core.spec import Spec
 from stitchrl.errors import Corrupt, UsageError
 from stitchrl.loops.evaluate import act
-from stitchrl.runs.checkpoint import flatten, sync, unflatten, write_durably
+from stitchrl.runs.checkpoint import digest, flatten, sync, unflatten, write_durably
 
 WEIGHTS, ABOUT = 'weights.safetensors', 'policy.json'
+UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError)  # of altered JSON
 
 
 class Policy:
@@ -47,7 +48,8 @@ class Policy:
         obs, shape = np.asarray(obs, self.spec.obs.dtype), self.spec.obs.shape
         single = obs.shape == shape
         if not single and obs.shape[1:] != shape:
-            raise UsageError(f'observation of shape {obs.shape}; this policy takes {shape}, or a batch [n, *{shape}]')
+            many = ', '.join(map(str, ('n', *shape)))
+            raise UsageError(f'observation of shape {obs.shape}; this policy takes {shape}, or a batch ({many})')
         batch = obs[None] if single else obs
         action, self.memory = act(self.agents, self.boundary, self.memory, batch[None], jr.key(0))
         return np.asarray(action[0, 0] if single else action[0])
@@ -64,13 +66,19 @@ def save(folder: Path, algo: str, agents: Agent, boundary: Boundary, spec: Spec)
     """Write the folder as a whole; what was there before is replaced."""
     from safetensors.numpy import save_file
 
+    for left in folder.parent.glob(f'.{folder.name}.*'):  # by a process that was killed
+        shutil.rmtree(left)
     hidden = folder.with_name(f'.{folder.name}.{os.getpid()}')
-    shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir(parents=True)
     tensors = flatten({'agents': without_optimisers(agents), 'boundary': boundary})
     save_file({name: np.asarray(x, order='C') for name, x in jax.device_get(tensors).items()}, hidden / WEIGHTS)
-    seeds = jax.tree.leaves(agents)[0].shape[0]
-    about = {'algo': algo, 'config': to_json(agents.cfg), 'spec': spec.to_json(), 'seeds': seeds}
+    about = {
+        'algo': algo,
+        'config': to_json(agents.cfg),
+        'spec': spec.to_json(),
+        'seeds': jax.tree.leaves(agents)[0].shape[0],
+        'sha256': digest(hidden / WEIGHTS),
+    }
     write_durably(hidden / ABOUT, json.dumps(about, indent=1))
     sync(hidden / WEIGHTS)
     shutil.rmtree(folder, ignore_errors=True)
@@ -85,15 +93,15 @@ def load_all(folder: str | Path) -> tuple[str, Agent, Boundary, Spec]:
     folder = Path(folder)
     try:
         about = json.loads((folder / ABOUT).read_text())
-        tensors = load_file(folder / WEIGHTS)
-        module = algorithm(about['algo'])
+        if digest(folder / WEIGHTS) != about['sha256']:
+            raise Corrupt(f'{folder / WEIGHTS}: not as it was written (its hash differs)')
+        tensors, module = load_file(folder / WEIGHTS), algorithm(about['algo'])
         cfg, spec = from_json(module.Config, about['config']), Spec.from_json(about['spec'])
-        seeds = int(about['seeds'])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        make = lambda key: without_optimisers(module.ALGO.create(spec, cfg, key))
+        agents = jax.eval_shape(lambda: jax.vmap(make)(jr.split(jr.key(0), about['seeds'])))
+        like = {'agents': agents, 'boundary': Boundary.blank(spec)}
+    except (*UNUSABLE, SafetensorError) as error:
         raise Corrupt(f'{folder}: no usable policy ({error})') from None
-    make = lambda key: without_optimisers(module.ALGO.create(spec, cfg, key))
-    agents = jax.eval_shape(jax.vmap(make), jr.split(jr.key(0), seeds))
-    like = {'agents': agents, 'boundary': Boundary.blank(spec)}
     tree = unflatten(like, tensors, str(folder / WEIGHTS))
     return about['algo'], tree['agents'], tree['boundary'], spec
 
