@@ -54,7 +54,7 @@ def draw_axes(ax: 'Axes', xlabel: str, ylabel: str, percent: bool) -> None:
     ax.tick_params(length=0, labelcolor=SOFT, labelsize=9)
     ax.spines[['top', 'right', 'left']].set_visible(False)
     ax.spines['bottom'].set_color(EDGE)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.xaxis.set_major_formatter('{x:,.0f}')
     ax.yaxis.set_major_formatter('{x:,g}')
     if percent:

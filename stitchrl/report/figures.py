@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from stitchrl.envs.pointmaze import PointMaze
 
 CELL = 0.4  # inches to a cell of a maze, more in a maze that would come out narrower than
-NARROW = 3.2  # inches: what a subtitle and an entry of the key need
+NARROW = 3.2  # inches: what a subtitle needs
 GAP = 0.15  # inches around a picture
-KEY = 0.25  # inches to a row of the key
+KEY = 2.6, 0.25  # inches to an entry of the key, across and down
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def maze(env: 'PointMaze', panels: Sequence[Panel], path: str | Path | None = No
     check(panels)
     flags = [flag for panel in panels for flag in panel.solved]
     keys = mazes.keys(any(panel.data for panel in panels), any(flags), not all(flags))
-    beside = max(1, int(min(columns, len(panels)) * size(env)[1] / NARROW))  # entries of the key in a row
-    below = KEY * -(-len(keys) // beside)
+    beside = max(1, int(min(columns, len(panels)) * size(env)[1] / KEY[0]))  # entries of the key in a row
+    below = KEY[1] * -(-len(keys) // beside)
     figure, axes = sheet(env, [(panel.title, panel.subtitle) for panel in panels], columns, below=below)
     for panel, ax in zip(panels, axes, strict=True):
         mazes.draw_data(ax, panel.data or ())
