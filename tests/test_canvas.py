@@ -95,6 +95,15 @@ def test_names_stand_in_their_curves_colours_in_the_order_of_their_ends():
     assert y['high'] > y['low'] > y['as low']
 
 
+def test_a_curve_that_ended_early_is_drawn_on_in_dots():
+    ax = canvas.blank(4, 3).subplots()
+    canvas.name_ends(ax, {'early': (1, 0.2), 'late': (3, 0.9)})
+    (dots,) = ax.lines
+    assert (list(dots.get_xdata()), list(dots.get_ydata())) == ([1, 3], [0.2, 0.2])
+    assert (dots.get_color(), dots.get_linestyle()) == (canvas.SERIES[0], ':')
+    assert [text.xy for text in ax.texts] == [(3, 0.2), (3, 0.9)]
+
+
 @given(arrays(float, st.integers(1, 8), elements=st.floats(0, 1)))
 def test_names_are_apart_and_in_order_and_none_is_too_high(ys):
     gap = 0.1

@@ -49,7 +49,7 @@ def test_a_sheet_of_panels_is_a_png_of_its_size(env, recording, tmp_path):
     ]
     data = figures.maze(env, panels, tmp_path / 'maze.png')
     assert (tmp_path / 'maze.png').read_bytes() == data
-    tall, wide = figures.size(env)
+    tall, wide = figures.size(env, 2)
     width = 2 * wide + 3 * figures.GAP
     height = 2 * (tall + 0.42) + 3 * figures.GAP + 2 * figures.KEY[1]
     assert pixels(data).shape[:2] == pytest.approx((height * DPI, width * DPI), abs=1)
@@ -72,13 +72,16 @@ def test_solved_and_failed_paths_have_colours_of_their_own(env):
 @pytest.mark.parametrize('columns', [1, 2, 3, 9])
 def test_panels_come_in_rows(env, columns):
     height, width, _ = pixels(figures.maze(env, [Panel('a')] * 3, columns=columns)).shape
-    assert round(width / figures.size(env)[1] / DPI) == min(columns, 3)
-    assert round(height / figures.size(env)[0] / DPI) == -(-3 // min(columns, 3))
+    assert round(width / figures.size(env, min(columns, 3))[1] / DPI) == min(columns, 3)
+    assert round(height / figures.size(env, min(columns, 3))[0] / DPI) == -(-3 // min(columns, 3))
 
 
-def test_a_small_maze_is_drawn_with_larger_cells(env):
-    assert figures.size(env) == pytest.approx((figures.NARROW, figures.NARROW))
-    assert figures.size(PointMaze.create('junctions')) == pytest.approx((3.2, 4.0))
+def test_mazes_are_drawn_large_enough_to_read_and_small_enough_for_a_page(env):
+    junctions = PointMaze.create('junctions')
+    assert figures.size(junctions, 1) == pytest.approx((3.52, 4.4))
+    assert figures.size(env, 1) == pytest.approx((3.2, 3.2))
+    assert figures.size(junctions, 4) == pytest.approx((2.15 * 0.8, 2.15))
+    assert pixels(figures.maze(junctions, [Panel('a')] * 4, columns=4)).shape[1] < 9.5 * DPI
 
 
 def test_panels_that_cannot_be_drawn_are_refused(env):
@@ -90,7 +93,7 @@ def test_panels_that_cannot_be_drawn_are_refused(env):
 
 def test_what_v_says_inside_walls_changes_nothing(env):
     values = -np.linalg.norm(figures.places(env) - np.asarray(env.goal), axis=-1)
-    walls = np.kron(np.asarray(env.walls), np.ones((8, 8), bool))
+    walls = np.kron(np.asarray(env.walls), np.ones((16, 16), bool))
     assert figures.value_map(env, values) == figures.value_map(env, np.where(walls, 1e6, values))
     assert figures.value_map(env, values) != figures.value_map(env, np.where(walls, values, -values))
 
@@ -100,7 +103,7 @@ def test_several_maps_stand_in_a_row(env, tmp_path):
     data = figures.value_map(env, {'early': one, 'late': one + 1}, tmp_path / 'value.png')
     assert (tmp_path / 'value.png').read_bytes() == data
     width = pixels(data).shape[1] / DPI
-    assert width == pytest.approx(2 * figures.size(env)[1] + 3 * figures.GAP + 0.7, abs=0.02)
+    assert width == pytest.approx(2 * figures.size(env, 2)[1] + 3 * figures.GAP + 0.7, abs=0.02)
     assert len(np.unique(pixels(data).reshape(-1, 3), axis=0)) > 100
 
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from stitchrl.envs.pointmaze import PointMaze
 from stitchrl.errors import UsageError
-from stitchrl.report import figures, page
+from stitchrl.report import canvas, figures, page
 from stitchrl.report.page import Picture, Table, Verdict, Whisker
 from stitchrl.report.statistics import Interval, interval
 
 VOID = {'meta', 'img', 'br'}
 NASTY = '<script>alert("1")</script> & <b>bold</b> \'quoted\' {{ 7 * 7 }} {% raw %} http://example.org'
+PNG = canvas.png(canvas.blank(2, 1), None)
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 1"><rect width="2" height="1"/></svg>'
 RATE = interval([[1, 1, 0, 1], [1, 1, 1, 1]], rate=True)
 
@@ -57,7 +58,7 @@ def full(text='a text'):
         'title': text,
         'verdict': [Verdict(text, True), Verdict(text, False)],
         'tables': [Table(text, (text, 'score', 'steps'), [(text, Whisker(RATE), '1,000'), ('x', text, 3)])],
-        'pictures': [Picture(b'\x89PNG', text, text), Picture(SVG, text, text)],
+        'pictures': [Picture(PNG, text, text), Picture(SVG, text, text)],
         'notes': [text],
         'reproduce': {'command': text, 'versions': {text: text}, 'seeds': [0, 1, text]},
     }
@@ -148,7 +149,8 @@ def test_pictures_are_in_the_file_whole(tmp_path):
     found = Page(made(tmp_path, **full()))
     kinds, images = zip(*(tag['src'].split(';base64,') for tag in found.attributes('img')), strict=True)
     assert kinds == ('data:image/png', 'data:image/svg+xml')
-    assert [base64.b64decode(image) for image in images] == [b'\x89PNG', SVG.encode()]
+    assert [base64.b64decode(image) for image in images] == [PNG, SVG.encode()]
+    assert [tag.get('width') for tag in found.attributes('img')] == ['192', None]  # two inches
     assert found.of('figcaption') == ['a text'] * 2
 
 
@@ -172,6 +174,8 @@ def test_what_cannot_be_shown_is_refused_and_nothing_is_written(tmp_path):
         made(tmp_path, tables=[Table('scores', ('a', 'b'), [(1, 2), (1,)])])
     with pytest.raises(UsageError, match=r"picture 'a maze' has no `alt`"):
         made(tmp_path, pictures=[Picture(b'', 'a maze', ' ')])
+    with pytest.raises(UsageError, match=r"picture 'a maze' is neither a PNG nor the text of an SVG"):
+        made(tmp_path, pictures=[Picture(b'GIF89a', 'a maze', 'a maze')])
     assert list(tmp_path.iterdir()) == []
 
 

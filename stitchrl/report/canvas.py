@@ -81,15 +81,21 @@ def draw_curve(ax: 'Axes', k: int, name: str, steps: Any, scores: Any, rate: boo
 
 
 def name_ends(ax: 'Axes', ends: Mapping[str, tuple[float, float]]) -> None:
-    """Each curve's name beside its end, joined by a thin line, so that no key has to be looked up."""
+    """Each curve's name at the right, joined to its end by a thin line, so that no key has to be looked up.
+
+    A curve that ends before the others is drawn on in dots at the height where it ended.
+    """
+    right = max(x for x, _ in ends.values())
     low, high = ax.get_ylim()
     heights = spread(np.array([y for _, y in ends.values()]), APART * (high - low), high)
-    for k, (name, end) in enumerate(ends.items()):
+    for k, (name, (x, y)) in enumerate(ends.items()):
         colour = SERIES[k % len(SERIES)]
         line = {'arrowstyle': '-', 'color': colour, 'linewidth': 0.8, 'relpos': (0, 0.5), 'shrinkB': 3}
         place: Any = ax.get_yaxis_transform()  # x from 0 to 1 over the axes, y in the data's units
         text = {'color': colour, 'weight': 'bold', 'size': 9, 'va': 'center'}
-        ax.annotate(name, end, (1.04, heights[k]), textcoords=place, arrowprops=line, **text)
+        if x < right:
+            ax.plot([x, right], [y, y], ':', color=colour, linewidth=1.4, marker='o', markersize=4, markevery=[0])
+        ax.annotate(name, (right, y), (1.04, heights[k]), textcoords=place, arrowprops=line, **text)
 
 
 def spread(heights: np.ndarray, gap: float, top: float) -> np.ndarray:

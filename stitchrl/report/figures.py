@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from stitchrl.envs.pointmaze import PointMaze
 
-CELL = 0.4  # inches to a cell of a maze, more in a maze that would come out narrower than
-NARROW = 3.2  # inches: what a subtitle needs
+CELL = 0.44  # inches to a cell of a maze
+NARROW, WIDE = 3.2, 9.2  # inches: what a subtitle needs, and what a page holds; cells grow and shrink to fit
 GAP = 0.15  # inches around a picture
 KEY = 2.6, 0.25  # inches to an entry of the key, across and down
 
@@ -43,7 +43,8 @@ def maze(env: 'PointMaze', panels: Sequence[Panel], path: str | Path | None = No
     check(panels)
     flags = [flag for panel in panels for flag in panel.solved]
     keys = mazes.keys(any(panel.data for panel in panels), any(flags), not all(flags))
-    beside = max(1, int(min(columns, len(panels)) * size(env)[1] / KEY[0]))  # entries of the key in a row
+    columns = min(columns, len(panels))
+    beside = max(1, int(columns * size(env, columns)[1] / KEY[0]))  # entries of the key in a row
     below = KEY[1] * -(-len(keys) // beside)
     figure, axes = sheet(env, [(panel.title, panel.subtitle) for panel in panels], columns, below=below)
     for panel, ax in zip(panels, axes, strict=True):
@@ -67,9 +68,11 @@ def value_map(
     """
     maps = dict(values) if isinstance(values, Mapping) else {'': values}
     floors = [on_floor(env, title, map_) for title, map_ in maps.items()]
+    columns = min(columns, len(maps))
     figure, axes = sheet(env, [(title, '') for title in maps], columns, right=0.7)
     width, height = figure.get_size_inches()
-    beside = figure.add_axes(((width - 0.7) / width, GAP / height, 0.12 / width, size(env)[0] / height))
+    tall = size(env, columns)[0]
+    beside = figure.add_axes(((width - 0.7) / width, GAP / height, 0.12 / width, tall / height))
     mazes.draw_values(axes, floors, beside)
     return canvas.png(figure, path)
 
@@ -111,7 +114,7 @@ def sample(columns: Columns, count: int = 100) -> list[np.ndarray]:
     return [np.concatenate([obs, columns.next_obs[last[k]][None]]) for obs, k in zip(begun, chosen, strict=True)]
 
 
-def places(env: 'PointMaze', fine: int = 8) -> np.ndarray:
+def places(env: 'PointMaze', fine: int = 16) -> np.ndarray:
     """Where to ask V for a map of `fine` x `fine` squares to a cell: positions [H fine, W fine, 2], (x, y).
 
     A square too near a wall for the disc stands for the nearest place where it fits: nobody is asked about a
@@ -154,20 +157,19 @@ def on_floor(env: 'PointMaze', title: str, values: np.ndarray) -> np.ndarray:
     return np.where(covered, np.nan, values)
 
 
-def size(env: 'PointMaze') -> tuple[float, float]:
-    """Height and width of the maze's picture in inches; it shows half of each outer wall."""
+def size(env: 'PointMaze', columns: int) -> tuple[float, float]:
+    """Height and width of each picture of the maze in inches; it shows half of each outer wall."""
     height, width = env.walls.shape
-    cell = max(CELL, NARROW / (width - 1))
-    return cell * (height - 1), cell * (width - 1)
+    wide = min(max(CELL * (width - 1), NARROW), WIDE / columns - GAP)
+    return wide * (height - 1) / (width - 1), wide
 
 
 def sheet(
     env: 'PointMaze', titles: Sequence[tuple[str, str]], columns: int, right: float = 0, below: float = 0
 ) -> tuple['Figure', list['Axes']]:
     """The maze once per (title, subtitle), to scale, with room in inches at the right and below."""
-    columns = min(columns, len(titles))
     rows = -(-len(titles) // columns)
-    tall, wide = size(env)
+    tall, wide = size(env, columns)
     head = max(0.42 if subtitle else 0.25 if title else 0 for title, subtitle in titles)
     width = columns * (wide + GAP) + GAP + right
     height = rows * (tall + head + GAP) + GAP + below
@@ -178,6 +180,6 @@ def sheet(
         bottom = height - (k // columns + 1) * (head + tall + GAP)
         ax = figure.add_axes((left / width, bottom / height, wide / width, tall / height))
         mazes.draw_title(ax, title, subtitle)
-        mazes.draw_maze(ax, env)
+        mazes.draw_maze(ax, env, wide / (env.walls.shape[1] - 1))
         axes.append(ax)
     return figure, axes

@@ -25,8 +25,11 @@ def draw_title(ax: 'Axes', title: str, subtitle: str) -> None:
     ax.annotate(subtitle, (0, 1), (0, 6), 'axes fraction', 'offset points', color=SOFT, size=8.5)
 
 
-def draw_maze(ax: 'Axes', env: 'PointMaze') -> None:
-    """Walls without their outer half, the start as a disc of true size, the goal as a starred cell."""
+def draw_maze(ax: 'Axes', env: 'PointMaze', cell: float) -> None:
+    """Walls without their outer half, the start as a disc of true size, the goal as a starred cell.
+
+    `cell`: inches to a cell, for the size of words and marks.
+    """
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Circle, Rectangle
@@ -39,21 +42,21 @@ def draw_maze(ax: 'Axes', env: 'PointMaze') -> None:
     ax.imshow(solid, origin='lower', extent=(0, width, 0, height), interpolation='nearest', zorder=2)
     ax.add_collection(LineCollection(edges(walls), colors=EDGE, linewidths=1, capstyle='round', zorder=3))
     ax.add_patch(Rectangle((goal[0] - 0.5, goal[1] - 0.5), 1, 1, facecolor=GOAL, alpha=0.5, linewidth=0, zorder=0))
-    ax.plot(*goal, '*', markersize=12, markerfacecolor=GOAL, markeredgecolor=INK, zorder=6)
+    ax.plot(*goal, '*', markersize=30 * cell, markerfacecolor=GOAL, markeredgecolor=INK, zorder=6)
     ax.add_patch(Circle(tuple(start), RADIUS, facecolor=START, edgecolor=INK, linewidth=1.2, zorder=3))
-    draw_name(ax, start, 'start')
-    draw_name(ax, goal, 'goal')
+    draw_name(ax, start, 'start', 15 * cell)
+    draw_name(ax, goal, 'goal', 15 * cell)
     ax.set(xlim=(0.5, width - 0.5), ylim=(0.5, height - 0.5), xticks=(), yticks=(), aspect='equal')
     ax.spines[:].set_visible(False)
 
 
-def draw_name(ax: 'Axes', middle: np.ndarray, name: str) -> None:
+def draw_name(ax: 'Axes', middle: np.ndarray, name: str, size: float) -> None:
     """A word at the foot of a cell, where the middle of the disc seldom comes."""
     from matplotlib.patheffects import withStroke
 
     x, y = middle - (0, 0.46)
     halo = [withStroke(linewidth=1.5, foreground='white')]
-    ax.text(x, y, name, ha='center', va='baseline', size=6, color=INK, path_effects=halo, zorder=7)
+    ax.text(x, y, name, ha='center', va='baseline', size=size, color=INK, path_effects=halo, zorder=7)
 
 
 def edges(walls: np.ndarray) -> list[tuple[tuple[int, int], tuple[int, int]]]:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,19 @@ class Picture:
         kind, image = ('svg+xml', self.image.encode()) if isinstance(self.image, str) else ('png', self.image)
         return f'data:image/{kind};base64,{base64.b64encode(image).decode()}'
 
+    @property
+    def width(self) -> int | None:
+        """What a PNG asks for, in the page's pixels of 1/96 inch, so that letters in all pictures are alike."""
+        if isinstance(self.image, str):
+            return None
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(BytesIO(self.image), formats=['PNG']) as image:
+                return round(image.width / image.info.get('dpi', (96, 96))[0] * 96)
+        except UnidentifiedImageError:
+            raise UsageError(f'the picture {self.caption!r} is neither a PNG nor the text of an SVG') from None
+
 
 def write(
     path: str | Path,
@@ -74,8 +88,8 @@ def write(
     """Write the page to `path` and return it. Every text is plain text and shown as it stands.
 
     `reproduce`: what somebody else needs to see the same; `command` stands first, in a box of its own. A
-    value may be a mapping or a list. Raises UsageError on a row that is not as long as its header and on a
-    picture without `alt`.
+    value may be a mapping or a list. Raises UsageError on a row that is not as long as its header, on a picture
+    without `alt` and on bytes that are no PNG.
     """
     check(tables, pictures)
     facts = dict(reproduce or {})
