@@ -46,10 +46,11 @@ def report(
 def draw(plots: Path, maze: Any, walks: Any, rows: dict[str, dict[str, Any]]) -> list[page.Picture]:
     """The pictures, each with what it shows; they are kept as files too."""
     main = ('BC', 'filtered BC', 'IQL')
-    data = figures.Panel('The data', 'short walks; none joins start and goal', data=figures.sample(walks, 250))
+    data = figures.Panel('The data', 'short walks; none joins start and goal', data=figures.sample(walks, 100))
     panels = [data, *(panel(rows[name]) for name in main)]
     controls = [panel(row) for name, row in rows.items() if name not in main]
-    learning = {name: learned(row['run']) for name, row in rows.items() if row['part'].kind == 'stitch'}
+    shown = ('IQL', *(name for name, row in rows.items() if row['part'].kind == 'stitch' and name != 'IQL'))
+    learning = {name: learned(rows[name]['run']) for name in shown}
     return [
         page.Picture(
             figures.maze(maze, panels, plots / 'maze.png'),
@@ -97,6 +98,7 @@ def learned(run: Any) -> tuple[Any, Any]:
 
 def value(row: dict[str, Any], maze: Any) -> np.ndarray:
     """V over the maze, mean over agents."""
+    agents: Any
     _, agents, boundary, _ = load_all(row['run'].dir.policy)
     spots = figures.places(maze)
     return np.asarray(jax.vmap(lambda net: net(boundary.obs(spots.astype(np.float32))))(agents.value.net).mean(0))
