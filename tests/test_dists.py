@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stitchrl.maths.dists import Categorical, Mixture, Normal, take
+from stitchrl.maths.dists import Categorical, Mixture, Normal, inside, take
 
 seeds = st.integers(0, 10_000)
 
@@ -86,9 +86,7 @@ def test_mixture_samples_come_from_the_parts_in_their_shares():
 
 def test_the_mode_of_a_mixture_is_its_highest_peak():
     """By hand: weight over deviation is 0.6 / 3 = 0.2 for the broad part, 0.4 / 0.5 = 0.8 for the other."""
-    broad_wins_by_weight = Mixture(
-        np.log(np.float32([0.6, 0.4])), np.float32([[-1], [1]]), np.float32([[3], [0.5]])
-    )
+    broad_wins_by_weight = Mixture(np.log(np.float32([0.6, 0.4])), np.float32([[-1], [1]]), np.float32([[3], [0.5]]))
     assert broad_wins_by_weight.mode().tolist() == [1]
     equal_width = Mixture(np.log(np.float32([0.6, 0.4])), np.float32([[-1], [1]]), np.float32([[0.5], [0.5]]))
     assert equal_width.mode().tolist() == [-1]
@@ -135,6 +133,11 @@ def test_leading_axes(lead):
         first = jnp.int32(1) if event == () else x[0]
         np.testing.assert_allclose(dist.log_prob(value), jnp.full(lead, one.log_prob(first)), rtol=1e-5)
         assert dist.sample(jr.key(0)).shape == dist.mode().shape == (*lead, *event)
+
+
+def test_continuous_actions_are_cut_and_discrete_ones_pass():
+    assert inside(jnp.array([-3.0, 0.5, 2])).tolist() == [-1, 0.5, 1]
+    assert inside(jnp.array([0, 5])).tolist() == [0, 5]
 
 
 def test_take():

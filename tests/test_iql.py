@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 import pytest
 
 from stitchrl.algos.offline.iql import IQL, Config, actor_loss, critic_loss, value_loss
@@ -133,6 +134,20 @@ def test_one_update_by_hand():
     np.testing.assert_allclose(after.target.members.w, [0.625, 1.625], rtol=1e-4)
 
 
+def test_one_step_of_plain_descent_by_hand():
+    """The slopes themselves, with a rate of 0.5. V: -2 x 0.7 x 1, so V = 0.7. Q: y = 1.35, 0.35, 2 is a constant, the
+    slope -2 mean y = -7.4/3, so both Q = 3.7/3. The policy: -exp(1 - 0.7) times the mean of a, which is 0.1."""
+    plain = lambda net: Learner.create(net, optax.sgd(0.5))
+    start = agent()
+    start = replace(start, actor=plain(start.actor.net), value=plain(start.value.net), critic=plain(start.critic.net))
+    batch = BATCH._replace(action=BATCH.action + 0.1)
+    actor, value, critic, target = weights(start.update(batch, jr.key(0), jnp.int32(0))[0])
+    np.testing.assert_allclose(value, 0.7, rtol=1e-5)
+    np.testing.assert_allclose(critic, [3.7 / 3] * 2, rtol=1e-5)
+    np.testing.assert_allclose(target, [(1 + 3.7 / 3) / 2, (3 + 3.7 / 3) / 2], rtol=1e-5)
+    np.testing.assert_allclose(actor, [0.5 * np.exp(0.3) * 0.1], rtol=1e-4)
+
+
 def test_the_policy_goes_towards_the_heavier_actions():
     """With beta 0 the mean of N(w, 1) goes to that of the data; else to where the advantage is."""
     quiet = replace(agent(), cfg=replace(agent().cfg, beta=0.0))
@@ -215,7 +230,7 @@ def test_acting():
     now, obs = random_agent(Config(hidden=(4,))), random_batch(6).obs
     np.testing.assert_array_equal(now.act((), obs, jr.key(0))[0], now.actor.net(obs).mean)
     explored = now.act((), obs, jr.key(0), jnp.int32(0))[0]
-    np.testing.assert_array_equal(explored, now.actor.net(obs).sample(jr.key(0)))
+    np.testing.assert_array_equal(explored, np.clip(now.actor.net(obs).sample(jr.key(0)), -1, 1))
 
 
 def test_what_it_reports():

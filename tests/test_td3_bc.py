@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 import pytest
 
 from stitchrl.algos.offline.td3_bc import TD3BC, Config, actor_loss, critic_loss, q_target
@@ -135,6 +136,20 @@ def test_on_odd_updates_policy_and_both_targets_move_too():
     assert info['actor/loss'] == pytest.approx(0.25, abs=1e-4)
     np.testing.assert_allclose([actor, actor_target], [0.4, 0.45], rtol=1e-4)
     np.testing.assert_allclose([critic, critic_target], [[0.05, 0.1], [0.525, -0.45]], rtol=1e-4)
+
+
+def test_one_step_of_plain_descent_by_hand():
+    """The slopes themselves, with a rate of 0.3; y = 0.5, -0.25, 2 is a constant.
+
+    Q1 is off by -0.525, 0.275, -2.05: its slope is 2 mean(off a) = -2.45 x 2/3, so -0.05 becomes 0.44. Q2 is off by
+    -0.5, 0.25, -2: -2.375 x 2/3, so 0 becomes 0.475. The policy's slope is 0.5, as above: 0.5 becomes 0.35.
+    """
+    plain = lambda net: Learner.create(net, optax.sgd(0.3))
+    start = replace(agent(), actor=plain(policy(0.5)), critic=plain(twins(-0.05, 0)))
+    actor, actor_target, critic, critic_target = weights(start.update(BATCH, jr.key(0), jnp.int32(1))[0])
+    np.testing.assert_allclose(critic, [0.44, 0.475], rtol=1e-4)
+    np.testing.assert_allclose([actor, actor_target], [0.35, 0.425], rtol=1e-4)
+    np.testing.assert_allclose(critic_target, [0.72, -0.2625], rtol=1e-4)
 
 
 def test_who_moves_over_six_updates():

@@ -70,6 +70,11 @@ class Categorical(eqx.Module):
         return self.logits.argmax(-1).astype(jnp.int32)
 
 
+def inside(action: jax.Array) -> jax.Array:
+    """Continuous actions cut to [-1, 1], which a sample may leave; discrete ones as they are."""
+    return action if jnp.issubdtype(action.dtype, jnp.integer) else jnp.clip(action, -1, 1)
+
+
 def take(values: jax.Array, index: jax.Array) -> jax.Array:
     """values [..., n], index [...] int -> values at index, [...]."""
     return jnp.take_along_axis(values, index[..., None], axis=-1)[..., 0]

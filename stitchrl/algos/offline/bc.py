@@ -20,6 +20,7 @@ from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
+from stitchrl.maths.dists import inside
 from stitchrl.nets.heads import Deterministic, Mixed, policy
 
 Head = Literal['gaussian', 'deterministic', 'mixture']
@@ -73,7 +74,7 @@ class BC(Agent):
         out = self.actor.net(obs)
         if isinstance(self.actor.net, Deterministic):
             return out, memory
-        return (out.mode() if t is None else out.sample(key)), memory
+        return (out.mode() if t is None else inside(out.sample(key))), memory
 
     def update(self, batch: Transition, key: jax.Array, t: jax.Array) -> tuple['BC', Info]:
         loss = squared_error if isinstance(self.actor.net, Deterministic) else likelihood

@@ -25,6 +25,7 @@ from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
+from stitchrl.maths.dists import inside
 from stitchrl.maths.losses import expectile
 from stitchrl.nets.dense import Ensemble
 from stitchrl.nets.heads import Critic, Value, policy
@@ -90,7 +91,7 @@ class IQL(Agent):
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
         dist = self.actor.net(obs)
-        return (dist.mode() if t is None else dist.sample(key)), memory
+        return (dist.mode() if t is None else inside(dist.sample(key))), memory
 
     def draw(self, data: Dataset, key: jax.Array) -> Transition:
         return data.sample(key, self.cfg.batch, self.cfg.n_steps, self.cfg.gamma)
