@@ -1,0 +1,130 @@
+"""What every algorithm owes the loops: a row for each, and the programs that the checks share.
+
+A new algorithm adds its row to ROWS; `test_conformance.py` does the rest.
+"""
+
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from stitchrl.algos import algorithm
+from stitchrl.core.boundary import Boundary
+from stitchrl.data.dataset import Dataset
+from stitchrl.loops.offline import UPDATE, create, many, roots
+
+SEEDS, CHUNK, STEPS = 3, 3, 200
+
+
+class Row(NamedTuple):
+    """One algorithm in one variant."""
+
+    algo: str
+    settings: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    discrete: bool = False
+    targets: dict[str, str] = {}  # noqa: RUF012 - slow copy -> the learner it follows
+
+
+IQL = {'target': 'critic'}
+ROWS = {
+    'bc': Row('bc'),
+    'bc, deterministic': Row('bc', {'head': 'deterministic'}),
+    'bc, mixture': Row('bc', {'head': 'mixture'}),
+    'bc, discrete': Row('bc', discrete=True),
+    'filtered_bc': Row('filtered_bc'),
+    'td3_bc': Row('td3_bc', targets={'actor_target': 'actor', 'critic_target': 'critic'}),
+    'iql': Row('iql', {'n_steps': 2}, targets=IQL),
+    'iql, discrete': Row('iql', discrete=True, targets=IQL),
+    'iql, late': Row('iql', {'extract': 'late'}, targets=IQL),
+}
+
+
+def recording(seed: int, discrete: bool) -> Dataset:
+    """24 episodes of 10 steps, every other one cut by a time limit; the same shapes for every seed."""
+    rng, n = np.random.default_rng(seed), 240
+    last, task = np.arange(n) % 10 == 9, np.arange(n) // 10 % 2 == 0
+    action = rng.permutation(n) % 4 if discrete else rng.uniform(-1, 1, (n, 2))
+    data = Dataset.from_arrays(rng.normal(size=(n, 3)), action, rng.normal(size=n), last & task, last & ~task)
+    return jax.device_put(Boundary.fit(data).inward(data))
+
+
+class Trained:
+    """A row with its compiled programs: `create` and `many` for three seeds at once, `alone` for one."""
+
+    def __init__(self, row: Row):
+        self.row, self.module = row, algorithm(row.algo)
+        self.cfg = self.module.Config(hidden=(32, 32), batch=32, steps=STEPS, **row.settings)
+        self.data, self.other_data = (recording(seed, row.discrete) for seed in (0, 1))
+        self.traces: list[Any] = []
+        self.algo = counted(self.module.ALGO, self.traces)
+
+    @cached_property
+    def fresh(self) -> Any:
+        """Three agents as one."""
+        return create(self.algo, self.data.spec, self.cfg, seed=0, seeds=SEEDS)
+
+    @cached_property
+    def first(self) -> tuple[Any, dict[str, np.ndarray]]:
+        """The three agents after the first chunk, and its metrics [CHUNK, SEEDS]."""
+        return self.chunk(self.fresh, self.data, seed=0, start=0)
+
+    def chunk(self, agents: Any, data: Dataset, seed: int, start: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """CHUNK updates by the package's own loop, which takes the buffers of what it is given: a copy."""
+        return many(jax.tree.map(jnp.copy, agents), data, roots(seed, SEEDS, UPDATE), jnp.int32(start), CHUNK)
+
+    def agent(self, seed: int) -> Any:
+        """One of the three fresh agents."""
+        return jax.tree.map(lambda leaf: leaf[seed], self.fresh)
+
+    def fresh_like(self) -> Any:
+        """Shapes of one agent, as a run knows them before it loads."""
+        return jax.eval_shape(lambda: self.agent(0))
+
+    def alone(self, agent: Any, start: int, stop: int, seed: int = 0) -> Any:
+        """One agent, updates `start` to `stop`, by a loop of our own that compiles once for all lengths."""
+        return run(agent, self.data, roots(seed, 1, UPDATE)[0], jnp.int32(start), jnp.int32(stop))
+
+    @cached_property
+    def at_7(self) -> Any:
+        """The agent of seed 0 after 7 updates."""
+        return self.alone(self.agent(0), 0, 7)
+
+    @cached_property
+    def at_200(self) -> Any:
+        """The same after 7 + 193."""
+        return self.alone(self.at_7, 7, STEPS)
+
+
+def counted(algo: type, traces: list[Any]) -> type:
+    """The algorithm, noting each time that Python runs its `update`: once per trace."""
+
+    class Counted(algo):
+        def update(self, batch, key, t):
+            traces.append(batch)
+            return super().update(batch, key, t)
+
+    return Counted
+
+
+@jax.jit
+def run(agent: Any, data: Dataset, root: jax.Array, start: jax.Array, stop: jax.Array) -> Any:
+    def one(t: jax.Array, agent: Any) -> Any:
+        k_data, k_update = jr.split(jr.fold_in(root, t))
+        return agent.update(agent.draw(data, k_data), k_update, t)[0]
+
+    return jax.lax.fori_loop(start, stop, one, agent)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two trees are equal bit for bit."""
+    equal = partial(jax.tree.map, lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes())
+    return jax.tree.all(equal(one, other))
+
+
+def furthest(one: Any, other: Any) -> float:
+    """The largest difference between two trees."""
+    apart = jax.tree.map(lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), one, other)
+    return max(jax.tree.leaves(apart))

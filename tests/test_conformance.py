@@ -1,0 +1,174 @@
+"""Every algorithm, one contract. The rows are in `conformance.py`."""
+
+import io
+import json
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from conformance import CHUNK, ROWS, SEEDS, STEPS, Trained, furthest, same
+
+from stitchrl.algos import ALGORITHMS, algorithm
+from stitchrl.core.config import from_json, to_json
+from stitchrl.core.learner import Learner, polyak
+from stitchrl.loops.offline import UPDATE, many, measure, roots
+from stitchrl.runs.checkpoint import flatten, unflatten
+
+# JAX gives up donation while it hunts for NaNs; here they are looked for by hand.
+pytestmark = pytest.mark.nans
+
+
+@pytest.fixture(scope='module', autouse=True)
+def quick_compiles():
+    """Less optimised programs, twice as fast to compile. `test_offline.py` checks those that users run."""
+    jax.config.update('jax_disable_most_optimizations', True)
+    yield
+    jax.config.update('jax_disable_most_optimizations', False)
+
+
+@pytest.fixture(scope='module', params=ROWS)
+def trained(request):
+    return Trained(ROWS[request.param])
+
+
+def learners(agent):
+    """The learners of an agent by name."""
+    return {name: part for name, part in vars(agent).items() if isinstance(part, Learner)}
+
+
+def test_every_algorithm_has_a_row():
+    assert {row.algo for row in ROWS.values()} == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize('name', ALGORITHMS)
+def test_presets_are_configs_and_configs_survive_json(name):
+    module = algorithm(name)
+    assert 'default' in module.PRESETS
+    for source, settings in module.PRESETS.values():
+        cfg = from_json(module.Config, settings)
+        assert source
+        assert hash(cfg) == hash(from_json(module.Config, json.loads(json.dumps(to_json(cfg)))))
+
+
+def test_leaves_are_arrays_in_buffers_of_their_own(trained):
+    leaves = jax.tree.leaves(trained.fresh)
+    assert all(isinstance(leaf, jax.Array) and leaf.shape[0] == SEEDS for leaf in leaves)
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
+
+
+def test_targets_begin_where_their_networks_do(trained):
+    for target, learner in trained.row.targets.items():
+        assert same(getattr(trained.fresh, target), getattr(trained.fresh, learner).net)
+
+
+def test_one_trace_for_all_chunks_seeds_and_datasets_of_a_shape(trained):
+    agents, _ = trained.first
+    before = len(trained.traces)
+    assert before
+    agents, _ = trained.chunk(agents, trained.data, seed=0, start=CHUNK)
+    trained.chunk(trained.fresh, trained.data, seed=10, start=0)
+    trained.chunk(agents, trained.other_data, seed=0, start=2 * CHUNK)
+    assert len(trained.traces) == before
+
+
+def test_the_buffers_of_the_old_agent_are_reused(trained):
+    given = jax.tree.map(jnp.copy, trained.fresh)
+    many(given, trained.data, roots(0, SEEDS, UPDATE), jnp.int32(0), CHUNK)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
+
+
+def test_metrics_are_finite_scalars_named_part_and_quantity(trained):
+    _, info = trained.first
+    assert 'actor/loss' in info
+    for name, values in info.items():
+        assert name.count('/') == 1
+        assert values.shape == (CHUNK, SEEDS)
+        assert np.isfinite(values).all()
+
+
+def test_diagnostics_and_held_out_losses_have_one_value_per_seed(trained):
+    """Traced only."""
+    keys = jr.split(jr.key(0), SEEDS)
+    for held_out in (False, True):
+        info = jax.eval_shape(
+            lambda *args, h=held_out: measure(*args, h), trained.fresh, trained.data, keys, jnp.int32(0)
+        )
+        assert info
+        assert all(value.shape == (SEEDS,) for value in info.values())
+        assert not held_out or info.keys() == trained.first[1].keys()
+
+
+def test_seed_2_of_three_equals_seed_2_alone(trained):
+    three = jax.tree.map(lambda leaf: leaf[2], trained.first[0])
+    alone = trained.alone(trained.agent(2), 0, CHUNK, seed=2)
+    assert furthest(three, alone) <= 1e-5
+    assert furthest(three, trained.agent(2)) > 1e-4  # it did move
+
+
+def test_seeds_differ_from_the_start_and_go_apart(trained):
+    for agents in (trained.fresh, trained.first[0]):
+        for learner in learners(agents).values():
+            weights = max(jax.tree.leaves(learner.net), key=lambda leaf: leaf.size)
+            assert all(not same(weights[i], weights[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
+    assert not same(trained.alone(trained.agent(0), 0, 1, seed=0), trained.alone(trained.agent(0), 0, 1, seed=1))
+
+
+def test_resuming_changes_no_bit(trained):
+    cut_late = trained.alone(trained.alone(trained.agent(0), 0, STEPS - 1), STEPS - 1, STEPS)
+    assert same(trained.at_200, cut_late)
+
+
+def test_resuming_at_the_wrong_update_does(trained):
+    """The control: an equality that held for any start would show nothing."""
+    assert not same(trained.at_200, trained.alone(trained.at_7, 8, STEPS + 1))
+    assert not same(trained.at_200, trained.alone(trained.agent(0), 7, STEPS))
+
+
+def test_save_and_load(trained):
+    file = io.BytesIO()
+    np.savez(file, **flatten(trained.at_7))
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as leaves:
+        again = unflatten(trained.fresh_like(), dict(leaves), 'the file')
+    assert same(again, trained.at_7)
+    assert same(trained.at_200, trained.alone(jax.device_put(again), 7, STEPS))
+
+
+def test_every_weight_learns_and_stays_finite(trained):
+    """Slopes are finite and reach every leaf: the optimiser keeps their running mean."""
+    for learner in learners(trained.at_200).values():
+        for leaf in jax.tree.leaves(learner):
+            assert np.isfinite(leaf).all()
+    for name, learner in learners(trained.at_200).items():
+        moved = jax.tree.map(lambda a, b: not same(a, b), learner.net, getattr(trained.agent(0), name).net)
+        assert jax.tree.all(moved), name
+
+
+def test_targets_follow_and_are_moved_by_nothing_else(trained):
+    """Either exactly where they were, or a step of `rate` towards the new network."""
+    before = trained.at_7
+    for t in (7, 8):
+        after = trained.alone(before, t, t + 1)
+        for target, learner in trained.row.targets.items():
+            old, new = getattr(before, target), getattr(after, target)
+            followed = polyak(getattr(after, learner).net, old, trained.cfg.rate)
+            assert same(old, new) or furthest(new, followed) <= 1e-7
+        before = after
+    for target in trained.row.targets:
+        assert not same(getattr(before, target), getattr(trained.at_7, target))
+
+
+def test_actions_fit_the_space(trained):
+    """Greedy and exploring, for any number of observations."""
+    obs, spec = trained.data.obs[:5], trained.data.spec
+    act = jax.jit(lambda agent, key, t: [agent.act(agent.remember(5), obs, key, u)[0] for u in (None, t)])
+    for action in act(trained.at_200, jr.key(0), jnp.int32(0)):
+        if spec.discrete:
+            assert action.shape == (5,)
+            assert action.dtype == jnp.int32
+            assert ((action >= 0) & (action < spec.action.n)).all()
+        else:
+            assert action.shape == (5, 2)
+            assert (jnp.abs(action) <= 1).all()
