@@ -23,26 +23,25 @@ def test_its_slope_by_hand():
     np.testing.assert_allclose(slope, [2 * 0.2 * -2, 0, 2 * 0.8 * 3], rtol=1e-6)
 
 
+slope_at = jax.grad(lambda c, targets, tau: expectile(targets - c, tau).sum())
+COMPILED = jax.jit(slope_at)
+
+
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=20), st.sampled_from([0.1, 0.5, 0.7, 0.9]))
 def test_the_best_constant_is_the_expectile_of_the_targets(targets, tau):
     """The loss is convex in the constant c, so c is its minimiser exactly where the slope changes sign."""
     targets = np.array(targets)
     best = scipy.stats.expectile(targets, tau)
-    targets = np.pad(
-        targets, (0, 20 - len(targets)), constant_values=best
-    )  # one shape; slope 0 at the minimiser
-    slope = lambda c: float(SLOPE(jnp.float32(c), jnp.asarray(targets, jnp.float32), tau))
+    targets = np.pad(targets, (0, 20 - len(targets)), constant_values=best)  # one shape; slope 0 at the minimiser
+    slope = lambda c: float(COMPILED(jnp.float32(c), jnp.asarray(targets, jnp.float32), tau))
     tolerance = 1e-4 * max(1, np.abs(targets).max())
     assert slope(best) == pytest.approx(0, abs=10 * tolerance)
     assert slope(best - 0.1) < 0 < slope(best + 0.1)
 
 
-SLOPE = jax.jit(jax.grad(lambda c, targets, tau: expectile(targets - c, tau).sum()))
-
-
 @pytest.mark.parametrize('tau', [0.1, 0.5, 0.9])
 def test_descending_the_loss_arrives_at_the_expectile(tau):
     targets = jnp.array([-1.0, 0.0, 0.5, 4.0])
-    step = lambda _, c: c - 0.1 * SLOPE(c, targets, tau)
+    step = lambda _, c: c - 0.1 * slope_at(c, targets, tau)
     found = jax.lax.fori_loop(0, 300, step, jnp.float32(0))
     assert found == pytest.approx(scipy.stats.expectile(np.asarray(targets, float), tau), abs=1e-4)

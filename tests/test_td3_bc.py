@@ -68,9 +68,11 @@ def test_target_by_hand():
 
 
 def test_smoothing_noise_by_hand():
-    """Noise 1, -1, 0.1 is cut to 0.5, -0.5, 0.1; actions 1.5, -1, 0.6 to 1, -1, 0.6."""
-    y = q_target(policy(0.5), twins(1, -1), BATCH, column(1, -1, 0.1), 0.5)
-    np.testing.assert_allclose(y, [1 - 0.5, 0 - 0.5, 2])
+    """The noise -1, 0.8, 0.1 is cut to -0.5, 0.5, 0.1, so a' = 0.5, 0, 0.6 and the smaller Q' -0.5, 0, -0.6. Of
+    0.4, -0.4, 0 nothing is cut, but the action 1.4 is, to 1; the others are -0.9 and 0.5."""
+    y = lambda *eps: q_target(policy(0.5), twins(1, -1), BATCH, column(*eps), 0.5)
+    np.testing.assert_allclose(y(-1, 0.8, 0.1), [1 - 0.25, 0, 2])
+    np.testing.assert_allclose(y(0.4, -0.4, 0), [1 - 0.5, 0 - 0.45, 2])
 
 
 def test_critic_loss_by_hand():

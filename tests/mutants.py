@@ -1,0 +1,302 @@
+"""Broken variants of the package, and the test that must notice each.
+
+A mutant replaces one function, wherever the package or a test holds it. `caught_by` is a test of this suite or a
+probe: it passes on the source as it is and must fail on the mutant.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import probes
+import pytest
+import test_bc
+import test_boundary
+import test_dataset
+import test_iql
+import test_learner
+import test_losses
+import test_offline
+import test_td3_bc
+
+BC, IQL, TD3BC = (f'stitchrl.algos.offline.{name}' for name in ('bc', 'iql', 'td3_bc'))
+DATASET, BOUNDARY, LEARNER = 'stitchrl.data.dataset', 'stitchrl.core.boundary', 'stitchrl.core.learner'
+LOOP, LOSSES = 'stitchrl.loops.offline', 'stitchrl.maths.losses'
+
+
+class Mutant(NamedTuple):
+    """`module.name` becomes broken(original)."""
+
+    module: str
+    name: str  # of a function, or Class.method
+    broken: Callable[[Any], Any]
+    caught_by: Callable[[], None]
+
+
+@contextmanager
+def planted(mutant: Mutant) -> Iterator[None]:
+    """The source with the mutant in it."""
+    owner, name = import_module(mutant.module), mutant.name
+    with pytest.MonkeyPatch.context() as patch:
+        if '.' in name:
+            cls, name = name.split('.')
+            patch.setattr(getattr(owner, cls), name, mutant.broken(getattr(getattr(owner, cls), name)))
+        else:
+            original = getattr(owner, name)
+            changed = mutant.broken(original)
+            for module in holders(original):
+                patch.setattr(module, name, changed)
+        yield
+
+
+def holders(function: Any) -> list[Any]:
+    """Modules that know a function by its name: its own and those that imported it."""
+    mine = [module for name, module in sys.modules.items() if name.startswith(('stitchrl', 'test_', 'probes'))]
+    return [module for module in mine if vars(module).get(function.__name__) is function]
+
+
+def probe(row: str, world: str) -> Callable[[], None]:
+    """A probe, compiled anew so that it meets the mutant."""
+    return partial(probes.check, row, world, again=True)
+
+
+def is_probe(mutant: Mutant) -> bool:
+    return getattr(mutant.caught_by, 'func', None) is probes.check
+
+
+def after(change: Callable[..., Any]) -> Callable[[Any], Any]:
+    """The original, its result passed through `change(result, *args)`."""
+    return lambda original: lambda *args: change(original(*args), *args)
+
+
+def before(change: Callable[..., tuple[Any, ...]]) -> Callable[[Any], Any]:
+    """The original on the arguments that `change(*args)` makes of its own."""
+    return lambda original: lambda *args: original(*change(*args))
+
+
+def limit_is_terminal(from_columns: Any) -> Any:
+    def broken(columns, *bounds):
+        ended = columns.terminal if columns.timeout is None else columns.terminal | columns.timeout
+        return from_columns(replace(columns, terminal=ended), *bounds)
+
+    return broken
+
+
+def never_masked(batch, data, key, n, steps=1, gamma=0.99):
+    return batch._replace(mask=jnp.ones(n), discount=jnp.full(n, gamma**steps))
+
+
+def across(sample):
+    """Only the last end of the recording is seen."""
+    last = lambda data: data.with_columns(ends=np.arange(len(data.obs)) == len(data.obs) - 1.0)
+    return lambda data, *args: sample(last(data), *args)
+
+
+def from_any_row(sample):
+    return lambda data, *args: sample(replace(data, starts=np.arange(len(data.obs) - 1)), *args)
+
+
+def rewarded_ends(inward):
+    scaled = lambda border, data: border.scale * (data.reward + border.shift)
+    return lambda border, data: inward(border, data).with_columns(reward=scaled(border, data))
+
+
+def live_target(loss):
+    """The bootstrap keeps its value but follows the weights that are being learned."""
+
+    def broken(critic, batch, y):
+        bootstrap = batch.discount * critic(batch.next_obs, batch.action).min(0)
+        return loss(critic, batch, y + bootstrap - jax.lax.stop_gradient(bootstrap))
+
+    return broken
+
+
+def live_lambda(loss):
+    """The weight of Q keeps its value but follows the policy."""
+
+    def broken(actor, batch, critic, alpha):
+        q = critic(batch.obs, actor(batch.obs))
+        same = jnp.abs(q).mean() / jax.lax.stop_gradient(jnp.abs(q).mean())
+        value, info = loss(actor, batch, critic, alpha)
+        flat = loss(actor, batch, critic, 0.0)[0]
+        return flat + (value - flat) / same, info
+
+    return broken
+
+
+def upside_down(critic):
+    return lambda obs, action: -critic(obs, action)
+
+
+def optimistic(target):
+    """The larger of the two critics: r + d max = 2 r - (r + d min of the critics upside down)."""
+    return lambda actor, critic, batch, *noise: 2 * batch.reward - target(actor, upside_down(critic), batch, *noise)
+
+
+def without_clip(_):
+    def broken(actor, critic, batch, eps, clip):
+        action = actor(batch.next_obs) + jnp.clip(eps, -clip, clip)
+        return batch.reward + batch.discount * critic(batch.next_obs, action).min(0)
+
+    return broken
+
+
+def policy_first(_):
+    """The advantage from V as it was before this update."""
+
+    def broken(agent, batch, key, t):
+        q = agent.target(batch.obs, batch.action).min(0)
+        agent, pi_info = agent.update_actor(batch, q)
+        agent, rest = agent.update_values(batch, q)
+        return agent, pi_info | rest
+
+    return broken
+
+
+def forgetful(step):
+    """The new state of the optimiser is dropped."""
+    return lambda learner, *args: (replace(step(learner, *args)[0], opt=learner.opt), step(learner, *args)[1])
+
+
+MUTANTS = {
+    # What is learned from.
+    'a time limit taken for a terminal': Mutant(
+        DATASET, 'Dataset.from_columns', limit_is_terminal, partial(test_dataset.test_rows, 'timeout')
+    ),
+    'bootstrap at a terminal': Mutant(
+        DATASET, 'Dataset.sample', after(never_masked), partial(test_dataset.test_transitions, 'terminal', 1)
+    ),
+    'bootstrap at a terminal, in a world of reward 1': Mutant(
+        DATASET, 'Dataset.sample', after(never_masked), probe('iql, discrete', 'constant')
+    ),
+    'next_obs shifted by one': Mutant(
+        DATASET,
+        'Dataset.sample',
+        after(lambda batch, *_: batch._replace(next_obs=batch.obs)),
+        partial(test_dataset.test_transitions, 'timeout', 1),
+    ),
+    'next_obs shifted by one, in a world of late reward': Mutant(
+        DATASET,
+        'Dataset.sample',
+        after(lambda batch, *_: batch._replace(next_obs=batch.obs)),
+        probe('iql, discrete', 'delayed'),
+    ),
+    'no discount': Mutant(
+        DATASET,
+        'Dataset.sample',
+        after(lambda batch, *_: batch._replace(discount=batch.mask)),
+        partial(test_dataset.test_transitions, 'timeout', 2),
+    ),
+    'steps across an end': Mutant(
+        DATASET, 'Dataset.sample', across, partial(test_dataset.test_transitions, 'timeout', 3)
+    ),
+    'steps from a final row': Mutant(
+        DATASET, 'Dataset.sample', from_any_row, partial(test_dataset.test_transitions, 'timeout', 1)
+    ),
+    'windows across an end': Mutant(
+        DATASET, 'Dataset.windows', across, partial(test_dataset.test_windows, 'one-step episodes')
+    ),
+    'a reward for the final row': Mutant(
+        BOUNDARY,
+        'Boundary.inward',
+        rewarded_ends,
+        partial(test_boundary.test_final_rows_keep_no_action_and_no_reward, 'minus_one'),
+    ),
+    # Losses.
+    'flipped expectile': Mutant(
+        LOSSES, 'expectile', before(lambda u, tau: (u, 1 - tau)), test_iql.test_value_loss_by_hand
+    ),
+    'flipped expectile, for the best constant': Mutant(
+        LOSSES,
+        'expectile',
+        before(lambda u, tau: (-u, tau)),
+        partial(test_losses.test_descending_the_loss_arrives_at_the_expectile, 0.9),
+    ),
+    'wrong sign of the likelihood': Mutant(
+        BC, 'likelihood', after(lambda out, *_: (-out[0], out[1])), test_bc.test_likelihood_of_a_normal_by_hand
+    ),
+    'wrong sign of the advantage': Mutant(
+        IQL,
+        'actor_loss',
+        before(lambda actor, batch, advantage, cfg: (actor, batch, -advantage, cfg)),
+        test_iql.test_actor_loss_by_hand,
+    ),
+    'wrong sign of the advantage, in a world of actions': Mutant(
+        IQL,
+        'actor_loss',
+        before(lambda actor, batch, advantage, cfg: (actor, batch, -advantage, cfg)),
+        probe('iql, discrete', 'action'),
+    ),
+    'wrong sign of Q in the policy': Mutant(
+        TD3BC,
+        'actor_loss',
+        before(lambda actor, batch, critic, alpha: (actor, batch, upside_down(critic), alpha)),
+        test_td3_bc.test_actor_loss_by_hand,
+    ),
+    'a lambda that is learned': Mutant(
+        TD3BC, 'actor_loss', live_lambda, test_td3_bc.test_lambda_is_a_constant_to_the_gradient
+    ),
+    'smoothing noise without a bound': Mutant(
+        TD3BC,
+        'q_target',
+        before(lambda *args: (*args[:4], jnp.inf)),
+        test_td3_bc.test_smoothing_noise_by_hand,
+    ),
+    'smoothed actions outside the space': Mutant(
+        TD3BC, 'q_target', without_clip, test_td3_bc.test_smoothing_noise_by_hand
+    ),
+    'the larger critic': Mutant(TD3BC, 'q_target', optimistic, test_td3_bc.test_target_by_hand),
+    # Who learns, from whom, when.
+    'gradient through the target, IQL': Mutant(
+        IQL, 'critic_loss', live_target, test_iql.test_one_step_of_plain_descent_by_hand
+    ),
+    'gradient through the target, TD3+BC': Mutant(
+        TD3BC, 'critic_loss', live_target, test_td3_bc.test_one_step_of_plain_descent_by_hand
+    ),
+    'the target is the network, IQL': Mutant(
+        LEARNER, 'polyak', lambda _: lambda net, target, rate: net, test_iql.test_one_update_by_hand
+    ),
+    'the target is the network, TD3+BC': Mutant(
+        LEARNER, 'polyak', lambda _: lambda net, target, rate: net, test_td3_bc.test_one_step_of_plain_descent_by_hand
+    ),
+    'a target that hardly stays': Mutant(
+        LEARNER, 'polyak', before(lambda net, target, rate: (net, target, 1 - rate)), test_learner.test_polyak_by_hand
+    ),
+    'a target in the same buffer': Mutant(
+        LEARNER, 'copy', lambda _: lambda net: net, test_learner.test_a_copy_has_buffers_of_its_own
+    ),
+    'the policy from the old V': Mutant(IQL, 'IQL.update', policy_first, test_iql.test_one_update_by_hand),
+    'the policy in every update': Mutant(
+        LEARNER,
+        'when',
+        before(lambda go, *rest: (jnp.bool_(True), *rest)),
+        test_td3_bc.test_who_moves_over_six_updates,
+    ),
+    'late extraction that does not wait': Mutant(
+        LEARNER,
+        'when',
+        before(lambda go, *rest: (jnp.bool_(True), *rest)),
+        test_iql.test_late_extraction_learns_values_first_and_the_policy_after,
+    ),
+    'stale optimiser': Mutant(LEARNER, 'Learner.step', forgetful, test_learner.test_the_optimiser_remembers),
+    # The loop.
+    'a clock that begins again in every chunk': Mutant(
+        LOOP,
+        'many',
+        before(lambda agents, data, root, start, chunk: (agents, data, root, start * 0, chunk)),
+        test_offline.test_the_clock_counts_updates_from_0_also_after_a_break,
+    ),
+    'resting parts counted in the mean': Mutant(
+        LOOP,
+        'means',
+        lambda _: lambda each: {name: values.mean(0) for name, values in each.items()},
+        test_offline.test_means_by_hand,
+    ),
+}
