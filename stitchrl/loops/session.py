@@ -23,7 +23,7 @@ from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
 from stitchrl.runs import checkpoint, policy
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.log import Events
-from stitchrl.runs.signals import Stop
+from stitchrl.runs.signals import Interrupted, Stop
 
 RATE = {'cpu': 2e11}  # operations per second taken for granted when a chunk is sized, to last about a second
 CHUNKS = (50, 100, 250, 500, 1000, 2500)
@@ -75,13 +75,14 @@ class Session:
             data.spec.check(self.env.spec, 'the data', settings.eval_env or type(self.env).__name__)
         if cfg.steps < 1 or settings.seeds < 1:
             raise UsageError(f'steps is {cfg.steps} and seeds {settings.seeds}; expected at least 1 of each')
+        if settings.shuffle_rewards:  # before the algorithm selects, or a choice by return would see the true ones
+            data = data.relabel(lambda data: shuffled(data, settings.seed))
         chosen = self.module.ALGO.select(data, cfg)
         chosen, held_out = chosen.split(settings.holdout, settings.seed) if settings.holdout else (chosen, None)
-        if settings.shuffle_rewards:
-            chosen = chosen.relabel(lambda data: shuffled(data, settings.seed))
         self.boundary = Boundary.fit(chosen, cfg.normalise, cfg.reward)
         self.data = jax.device_put(self.boundary.inward(chosen))
         self.held_out = None if held_out is None else jax.device_put(self.boundary.inward(held_out))
+        self.broken: tuple[int, int, str] | None = None  # (update, seed, name) of the first value that was not finite
 
     def fresh(self) -> Agent:
         """New agents, all seeds as one."""
@@ -107,13 +108,15 @@ class Session:
         self.run.note(f'{self.algo}: training from update {start} to {self.cfg.steps}, seeds {self.settings.seeds}')
         try:
             yield from self.loop(agents, start, watch or Nobody())
-        except StitchError:
+        except Interrupted:
             raise  # its status is set
         except GeneratorExit:
             self.run.status('interrupted', 'the caller stopped')
             raise
         except BaseException as error:
-            self.run.status('failed', f'{type(error).__name__}: {error}')
+            reason = str(error) if isinstance(error, StitchError) else f'{type(error).__name__}: {error}'
+            self.run.status('failed', reason)
+            self.run.note(reason)
             raise
         self.run.status('finished')
         self.run.note('finished')
@@ -123,24 +126,23 @@ class Session:
         chunk, every = self.pace
         log, bad = Events(self.run), 0
         watch.phase('compiling')
-        if start == 0:
-            self.save(0, agents)
+        self.save(start, agents)  # on resuming too: a kill may have come between checkpoint and policy
         with Stop() as stop, log:
             for part in updates(agents, self.data, self.settings.seed, self.cfg.steps, chunk, start, self.held_out):
                 log.metrics(part, self.settings.seed)
                 watch.chunk(part, self.cfg.steps)
-                bad += part.bad
-                if part.broken is not None and bad >= PATIENCE:
-                    raise self.fail(part)
+                bad, self.broken = bad + part.bad, self.broken or part.broken
+                if self.broken is not None and bad >= PATIENCE:
+                    raise self.fail(part.agents, *self.broken)
                 due = part.step % every == 0 or part.step == self.cfg.steps
                 if due:
                     self.judge(part, log, watch)
-                if (due or stop.asked) and not part.bad:
+                if due or stop.asked:
                     watch.phase('saving')
-                    self.save(part.step, part.agents)
+                    self.keep(part)
                 yield part
                 if stop.asked and part.step < self.cfg.steps:
-                    raise self.interrupted(part.step, stop)
+                    raise self.interrupted(part, stop)
                 watch.phase('training')
 
     def judge(self, part: Chunk, log: Events, watch: Watch) -> None:
@@ -160,26 +162,34 @@ class Session:
         checkpoint.save(self.run.checkpoints, step, agents)
         policy.save(self.run.policy, self.algo, agents, self.boundary, self.raw.spec)
 
-    def fail(self, part: Chunk) -> StitchError:
+    def keep(self, part: Chunk) -> None:
+        """Save, unless a number in the agents is not finite; at the end of the run that is a failure."""
+        leaves = [np.isfinite(x).reshape(len(x), -1).all(1) for x in jax.tree.leaves(jax.device_get(part.agents))]
+        good = np.logical_and.reduce(leaves)  # [S]
+        if good.all():
+            self.save(part.step, part.agents)
+        elif part.step == self.cfg.steps:
+            raise self.fail(part.agents, *(self.broken or (part.step - 1, int(good.argmin()), 'a weight')))
+
+    def fail(self, agents: Agent, step: int, seed: int, name: str) -> StitchError:
         """Write the batch that broke an update and say which."""
-        assert part.broken is not None
-        step, seed, name = part.broken
         root = roots(self.settings.seed, self.settings.seeds, UPDATE)[seed]
-        agent = jax.tree.map(lambda x: x[seed], part.agents)
+        agent = jax.tree.map(lambda x: x[seed], agents)
         batch = agent.draw(self.data, jr.split(jr.fold_in(root, step))[0])
         np.savez(self.run.path / 'broken_batch.npz', **{k: v for k, v in batch._asdict().items() if v is not None})
-        kept = checkpoint.steps(self.run.checkpoints)
-        reason = f'{name} of seed {self.settings.seed + seed} is not finite from update {step} on'
-        self.run.status('failed', reason)
-        self.run.note(reason)
+        kept = checkpoint.steps(self.run.checkpoints)[-1]
         return StitchError(
-            f'{reason}; its batch is in {self.run.path / "broken_batch.npz"}, the last good checkpoint is '
-            f'{kept[-1] if kept else "none"}. Try a lower --lr, or look at the data: stitch data inspect'
+            f'{name} of seed {self.settings.seed + seed} is not finite from update {step} on; its batch is in '
+            f'{self.run.path / "broken_batch.npz"}, the last good checkpoint is {kept}. '
+            'Try a lower --lr, or look at the data: stitch data inspect'
         )
 
-    def interrupted(self, step: int, stop: Stop) -> StitchError:
-        self.run.status('interrupted', f'{stop.name} after update {step}')
-        return stop.error(f'saved after update {step}; go on with: {self.run.read("STATUS.json")["resume"]}')
+    def interrupted(self, part: Chunk, stop: Stop) -> StitchError:
+        """Save what a signal found, which may have come after the chunk was dealt with, and say how to go on."""
+        self.keep(part)
+        saved = checkpoint.verify(checkpoint.steps(self.run.checkpoints)[-1])
+        self.run.status('interrupted', f'{stop.name} after update {part.step}')
+        return stop.error(f'saved after update {saved}; go on with: {self.run.read("STATUS.json")["resume"]}')
 
 
 def shuffled(data: Dataset, seed: int) -> np.ndarray:
