@@ -1,7 +1,9 @@
 """Environments by name: the package's own, `module:Class`, else Gymnasium's."""
 
-from collections.abc import Callable
+import sys
+from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from stitchrl.errors import UsageError
@@ -30,7 +32,11 @@ def make(name: str) -> Any:
         return own(name)
     from stitchrl.envs.gymnasium import host
 
-    return host(name)
+    try:
+        return host(name)
+    except UsageError as error:
+        near = get_close_matches(name, DEVICE, n=1)
+        raise (UsageError(f'{error}; did you mean {near[0]}?') if near else error) from None
 
 
 def own(name: str) -> Any:
@@ -39,11 +45,18 @@ def own(name: str) -> Any:
     from stitchrl.envs.gymnasium import host
 
     module, _, attribute = name.partition(':')
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that nothing there hides an installed package
     try:
         made = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UsageError(f'cannot import environment {name!r}: {error}') from None
-    if isinstance(made, type) and issubclass(made, Env):
-        build: Callable[[], Any] = getattr(made, 'create', made)
-        return build()
-    return host(name, made)
+    device = isinstance(made, type) and issubclass(made, Env)
+    try:
+        env = getattr(made, 'create', made)() if device else host(name, made)
+    except TypeError as error:
+        raise UsageError(f'{name}: {error}; expected a class that can be made without arguments') from error
+    if device and env.spec.horizon is None:
+        raise UsageError(f'{name} has no time limit; its spec needs a horizon, the most steps of an episode')
+    return env

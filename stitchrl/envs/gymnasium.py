@@ -36,8 +36,10 @@ def host(name: str, make: Callable[[], gym.Env] | None = None) -> Host:
         raise MissingExtra(
             f'{name} needs a part that is not installed ({error}): pip install "stitchrl[mujoco]"'
         ) from None
-    except gym.error.Error as error:
+    except (gym.error.Error, ImportError) as error:
         raise UsageError(f'no environment {name!r}: {error}') from None
+    if not isinstance(env, gym.Env):
+        raise UsageError(f'{name} made {env!r}, expected a Gymnasium environment')
     limit = env.spec.max_episode_steps if env.spec else None
     spec = Spec(observation(name, env.observation_space), action(name, env.action_space), limit)
     env.close()
