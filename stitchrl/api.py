@@ -19,7 +19,9 @@ from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.formats import read
 from stitchrl.loops.offline import Chunk
-from stitchrl.loops.session import Session, Settings, Watch, begin, configure
+from stitchrl.loops.session import Session, begin
+from stitchrl.loops.settings import Settings, configure
+from stitchrl.loops.watch import Watch
 from stitchrl.report.statistics import Interval, last_mean
 from stitchrl.runs import policy
 from stitchrl.runs.directory import RunDir
@@ -115,7 +117,7 @@ def train(
     """Train, judge and save; returns the Run.
 
     `env`: an environment object to judge in, instead of the name `eval_env`. `settings`: any field of
-    `stitchrl.loops.session.Settings` and of the algorithm's Config. UsageError for a name that is neither.
+    `stitchrl.loops.settings.Settings` and of the algorithm's Config. UsageError for a name that is neither.
     """
     ready = session(algo, data, preset, env, **settings)
     for _ in ready.go(ready.fresh(), watch=watch):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stitchrl.algos import ALGORITHMS, algorithm
 from stitchrl.core.config import from_json, to_json
 from stitchrl.errors import UsageError
-from stitchrl.loops.session import Settings, configure
+from stitchrl.loops.settings import Settings, configure
 
 
 @dataclass(frozen=True)

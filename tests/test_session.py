@@ -21,7 +21,8 @@ from stitchrl.core.learner import Learner
 from stitchrl.errors import Corrupt, StitchError, UsageError
 from stitchrl.loops import session as module
 from stitchrl.loops.offline import UPDATE, roots, updates
-from stitchrl.loops.session import Session, Settings, begin, configure, resume, shuffled
+from stitchrl.loops.session import Session, begin, resume, shuffled
+from stitchrl.loops.settings import Settings, configure
 from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.signals import Interrupted

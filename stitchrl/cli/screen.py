@@ -13,7 +13,7 @@ PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class Screen:
-    """A Watch (see loops.session) that shows bar, rate, time left, phase, losses, Q values and evaluations."""
+    """A Watch (see loops.watch) that shows bar, rate, time left, phase, losses, Q values and evaluations."""
 
     def __init__(self, title: str, steps: int, seeds: int, live: bool | None = None):
         from rich.console import Console

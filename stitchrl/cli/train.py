@@ -48,7 +48,7 @@ def parse(algo: str, argv: list[str]) -> tuple[Plain, Any, Any]:
     """Options -> (Plain, Settings, the algorithm's Config). Defaults: the class, then preset, then --config."""
     import tyro
 
-    from stitchrl.loops.session import Settings, configure
+    from stitchrl.loops.settings import Settings, configure
 
     module = algorithm(algo)
     preset, file = peek(argv, '--preset') or 'default', peek(argv, '--config')
@@ -152,6 +152,6 @@ def header(session: Any, about: dict[str, Any], preset: str) -> str:
 
 def Quiet() -> Any:
     """A Watch that shows nothing."""
-    from stitchrl.loops.session import Nobody
+    from stitchrl.loops.watch import Nobody
 
     return Nobody()

@@ -1,10 +1,10 @@
 """A training run from request to result: prepare, loop, judge, save. Knows no algorithm and no environment by name."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,10 @@ from stitchrl.core.boundary import Boundary
 from stitchrl.core.config import from_json, to_json
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import Corrupt, StitchError, UsageError
-from stitchrl.loops.evaluate import Episodes, evaluate, rows
+from stitchrl.loops.evaluate import evaluate, rows
 from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
+from stitchrl.loops.settings import Settings
+from stitchrl.loops.watch import Nobody, Watch
 from stitchrl.runs import checkpoint, policy
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.log import Events
@@ -28,40 +30,6 @@ from stitchrl.runs.signals import Interrupted, Stop
 RATE = {'cpu': 2e11}  # operations per second taken for granted when a chunk is sized, to last about a second
 CHUNKS = (50, 100, 250, 500, 1000, 2500)
 PATIENCE = 3  # updates with a value that is not finite, after which a run stops
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a run, whatever the algorithm."""
-
-    data: str | None = None  # the recording to learn from
-    format: str | None = None  # what the recording is, where its bytes do not say
-    eval_env: str | None = None  # where policies are judged; without it they are not
-    eval_episodes: int = 20  # episodes of each seed in one evaluation
-    every: int | None = None  # updates between evaluations and checkpoints; default: a twentieth of all, at least 1000
-    seeds: int = 5  # agents trained at once in one program
-    seed: int = 0  # the first seed; agent i has seed + i
-    holdout: float = 0.0  # share of the episodes kept back; every loss is then measured on them too
-    shuffle_rewards: bool = False  # negative control: the rewards permuted over all steps
-    out: str | None = None  # folder of the run; default: the next free runs/ALGO-0001
-
-
-class Watch(Protocol):
-    """Who looks on: the progress screen, or nobody."""
-
-    def phase(self, name: str) -> None: ...
-    def chunk(self, chunk: Chunk, steps: int) -> None: ...
-    def judged(self, step: int, episodes: Episodes) -> None: ...
-    def say(self, text: str) -> None: ...
-
-
-class Nobody:
-    """A Watch that looks away."""
-
-    def phase(self, name: str) -> None: ...
-    def chunk(self, chunk: Chunk, steps: int) -> None: ...
-    def judged(self, step: int, episodes: Episodes) -> None: ...
-    def say(self, text: str) -> None: ...
 
 
 class Session:
@@ -197,14 +165,6 @@ def shuffled(data: Dataset, seed: int) -> np.ndarray:
     reward, starts = np.asarray(data.reward).copy(), np.asarray(data.starts)
     reward[starts] = np.random.default_rng(seed).permutation(reward[starts])
     return reward
-
-
-def configure(algo: str, preset: str, fields: dict[str, Any]) -> Any:
-    """The algorithm's Config: preset, then fields. UsageError for unknown names."""
-    module = algorithm(algo)
-    if preset not in module.PRESETS:
-        raise UsageError(f'{algo} has no preset {preset!r}; known: {", ".join(module.PRESETS)}')
-    return from_json(module.Config, module.PRESETS[preset][1] | fields)
 
 
 def begin(
