@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from stitchrl.core.config import from_json
+from stitchrl.algos import algorithm
+from stitchrl.core.config import from_json, unknown
 from stitchrl.data.check import check, fingerprint, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
@@ -95,6 +96,10 @@ def about(data: Dataset) -> dict[str, Any]:
 def session(algo: str, data: Dataset, preset: str = 'default', env: Any = None, **settings: Any) -> Session:
     """A run that is ready to go: `settings` are fields of Settings and of the algorithm's Config."""
     own = {field.name for field in fields(Settings)}
+    known = [*own, *(field.name for field in fields(algorithm(algo).Config))]
+    for name in settings:
+        if name not in known:
+            raise unknown(name, sorted(known), algo)
     asked = from_json(Settings, {name: value for name, value in settings.items() if name in own})
     cfg = configure(algo, preset, {name: value for name, value in settings.items() if name not in own})
     return begin(algo, cfg, asked, data, about(data), None, env)

@@ -23,14 +23,19 @@ def from_json(cls: type[T], tree: dict[str, Any]) -> T:
     values = {}
     for name, value in tree.items():
         if name not in names:
-            near = get_close_matches(name, names, n=1)
-            hint = f'did you mean {near[0]}?' if near else f'known: {", ".join(names)}'
-            raise UsageError(f'no setting {name!r} in {cls.__module__.rsplit(".", 1)[-1]}.{cls.__name__}; {hint}')
+            raise unknown(name, names, f'{cls.__module__.rsplit(".", 1)[-1]}.{cls.__name__}')
         value = tuple(value) if isinstance(value, list) else value
         if not fits(value, hints[name]):
             raise UsageError(f'setting {name} is {value!r}; expected {describe(hints[name])}')
         values[name] = float(value) if hints[name] is float and isinstance(value, int) else value
     return cls(**values)
+
+
+def unknown(name: str, names: list[str], where: str) -> UsageError:
+    """The error for a name that is no setting, with the nearest one that is, or all of them."""
+    near = get_close_matches(name, names, n=1)
+    hint = f'did you mean {near[0]}?' if near else f'known: {", ".join(names)}'
+    return UsageError(f'no setting {name!r} in {where}; {hint}')
 
 
 def fits(value: Any, hint: Any) -> bool:
