@@ -22,14 +22,10 @@ def recording(seed=0, low=LOW, high=HIGH):
     action = rng.uniform(low, high, (12, len(low)))
     last = np.arange(12) % 4 == 3
     terminal = last & (np.arange(12) < 8)
-    return Dataset.from_arrays(
-        obs, action, np.arange(12.0), terminal, last, np.roll(obs, -1, 0), low=low, high=high
-    )
+    return Dataset.from_arrays(obs, action, np.arange(12.0), terminal, last, np.roll(obs, -1, 0), low=low, high=high)
 
 
-@given(
-    st.lists(st.tuples(st.floats(-100, 100), st.floats(0.1, 100)), min_size=1, max_size=3), st.integers(0, 99)
-)
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(0.1, 100)), min_size=1, max_size=3), st.integers(0, 99))
 def test_actions_survive_the_way_in_and_out(bounds, seed):
     low = np.array([a for a, _ in bounds])
     high = low + np.array([b for _, b in bounds])

@@ -87,6 +87,15 @@ def test_there_are_goals_in_every_recording(recorded, name, kind):
 
 
 @EVERY_MAZE
+@EVERY_KIND
+def test_walks_are_noisy(recorded, name, kind):
+    _, columns = recorded[name, kind]
+    ends = columns.terminal | columns.timeout
+    change = np.abs(np.diff(columns.action, axis=0))[~ends[:-1]]
+    assert np.median(change) > 0.3  # a walk without noise goes straight on, but at corners
+
+
+@EVERY_MAZE
 def test_stitch_no_segment_joins_start_and_goal_but_chains_do(recorded, name):
     maze, columns = recorded[name, 'stitch']
     start, goal = ends_of(maze)
@@ -133,9 +142,7 @@ def test_wherever_the_disc_fits_there_is_data(name, kind):
     maze = PointMaze.create(name)
     obs = segments(maze, jr.key(0), 100_000, kind).obs
     height, width = maze.walls.shape
-    middles = (
-        np.stack(np.meshgrid(np.arange(10 * height), np.arange(10 * width), indexing='ij'), -1) / 10 + 0.05
-    )
+    middles = np.stack(np.meshgrid(np.arange(10 * height), np.arange(10 * width), indexing='ij'), -1) / 10 + 0.05
     corner = np.argwhere(np.asarray(maze.walls))
     nearest = np.clip(middles[:, :, None], corner, corner + 1)
     fits = np.linalg.norm(middles[:, :, None] - nearest, axis=-1).min(-1) > RADIUS
@@ -192,9 +199,7 @@ def test_random_episodes_in_the_grid_follow_its_matrices(slip):
 def test_random_actions_of_the_maze_fill_their_bounds():
     columns = random_transitions(PointMaze.create('umaze', horizon=30), jr.key(0), 5000)
     assert (columns.low, columns.high) == ((-1, -1), (1, 1))
-    np.testing.assert_allclose(
-        np.quantile(columns.action, [0, 0.5, 1], axis=0).T, [[-1, 0, 1]] * 2, atol=0.05
-    )
+    np.testing.assert_allclose(np.quantile(columns.action, [0, 0.5, 1], axis=0).T, [[-1, 0, 1]] * 2, atol=0.05)
 
 
 def test_random_episodes_need_a_horizon():

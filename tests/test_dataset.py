@@ -275,9 +275,7 @@ def load(case):
     """The recording of a case; the action of a row is its observation / 100, so each row has an own one."""
     after = None if case.next_obs is None else column(case.next_obs)
     reward = 2.0 ** np.arange(len(case.obs))
-    return Dataset.from_arrays(
-        column(case.obs), column(case.obs) / 100, reward, case.terminal, case.timeout, after
-    )
+    return Dataset.from_arrays(column(case.obs), column(case.obs) / 100, reward, case.terminal, case.timeout, after)
 
 
 def drawn(dataset, steps, n=256):
@@ -341,9 +339,7 @@ def test_the_next_action_is_the_one_recorded_there_and_zero_at_the_end():
 
 
 # Any recording: episodes of 1 to 6 steps that end as a task or by a cut, with or without next observations.
-recordings = st.tuples(
-    st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=8), st.booleans()
-)
+recordings = st.tuples(st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=8), st.booleans())
 
 
 def build(recording):
@@ -369,9 +365,7 @@ def test_row_i_plus_1_is_the_successor_of_row_i(recording):
         return
     now, after = dataset.obs[dataset.starts], dataset.obs[dataset.starts + 1]
     ended = dataset.mask[dataset.starts] == 0
-    step = np.where(
-        ended & (not recording[1]), 0, 1
-    )  # without next_obs a terminal's own observation stands in
+    step = np.where(ended & (not recording[1]), 0, 1)  # without next_obs a terminal's own observation stands in
     np.testing.assert_array_equal(after[:, 0], now[:, 0])
     np.testing.assert_array_equal(after[:, 1], now[:, 1] + step)
 
@@ -517,9 +511,7 @@ def test_every_step_is_drawn_equally_often(draw):
     terminal = np.isin(np.arange(31), [0, 30])
     dataset = Dataset.from_arrays(column(np.arange(31)), column(np.zeros(31)), np.zeros(31), terminal)
     n = 31_000
-    first = (
-        dataset.sample(jr.key(3), n).obs if draw == 'sample' else dataset.windows(jr.key(3), n, 2).obs[:, 0]
-    )
+    first = dataset.sample(jr.key(3), n).obs if draw == 'sample' else dataset.windows(jr.key(3), n, 2).obs[:, 0]
     counts = np.bincount(np.asarray(first)[:, 0].astype(int), minlength=31)
     assert 0.01 < scipy.stats.chisquare(counts).pvalue < 0.99
     starts = np.asarray(dataset.sample(jr.key(4), n).obs)[:, 0]
@@ -580,9 +572,7 @@ def test_bounds_without_room_between_them_are_refused():
     with pytest.raises(BadData, match='not in order'):
         Dataset.from_arrays(column([0, 1]), column([0, 0]), np.ones(2), [0, 1], low=1.0, high=-1.0)
     with pytest.raises(BadData, match='dimension 0 is always 3'):
-        Dataset.from_arrays(
-            column([0, 1]), column([3, 3]), np.ones(2), [0, 1]
-        )  # a single action, outside [-1, 1]
+        Dataset.from_arrays(column([0, 1]), column([3, 3]), np.ones(2), [0, 1])  # a single action, outside [-1, 1]
 
 
 def test_a_recording_without_a_single_successor_is_refused():

@@ -35,13 +35,9 @@ def test_a_layer_by_hand():
     """x W + b with W = [[1, 2, 3], [4, 5, 6]], b = (10, 20, 30): (1, -1) -> (1 - 4, 2 - 5, 3 - 6) + b"""
     leaves, tree = jax.tree.flatten(filled(partial(Dense, 2, 3), 0))
     assert [leaf.shape for leaf in leaves] == [(2, 3), (3,)]
-    layer = jax.tree.unflatten(
-        tree, [np.arange(1, 7, dtype=np.float32).reshape(2, 3), np.float32([10, 20, 30])]
-    )
+    layer = jax.tree.unflatten(tree, [np.arange(1, 7, dtype=np.float32).reshape(2, 3), np.float32([10, 20, 30])])
     assert layer(np.float32([1, -1])).tolist() == [7, 17, 27]
-    np.testing.assert_array_equal(
-        layer(np.zeros((4, 5, 2), np.float32)), np.broadcast_to([10, 20, 30], (4, 5, 3))
-    )
+    np.testing.assert_array_equal(layer(np.zeros((4, 5, 2), np.float32)), np.broadcast_to([10, 20, 30], (4, 5, 3)))
 
 
 def test_rectified_between_layers_and_not_after_the_last():

@@ -16,9 +16,7 @@ def walk(terminal, timeout=None, next_obs=None):
     obs = np.arange(n, dtype=np.float32)[:, None]
     flags = None if timeout is None else np.array(timeout, bool)
     after = None if next_obs is None else np.array(next_obs, np.float32)[:, None]
-    return Columns(
-        obs, np.zeros((n, 1), np.float32), np.zeros(n, np.float32), np.array(terminal, bool), flags, after
-    )
+    return Columns(obs, np.zeros((n, 1), np.float32), np.zeros(n, np.float32), np.array(terminal, bool), flags, after)
 
 
 CASES = {

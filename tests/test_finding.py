@@ -8,10 +8,7 @@ from stitchrl.data.finding import Finding, error, named, warning
 
 def test_words():
     rows = np.array([1234, 1300, 2000])
-    assert (
-        str(error('rewards', 'NaN', 'repair it', rows))
-        == 'rewards, row 1,234 (first of 3): NaN. Fix: repair it'
-    )
+    assert str(error('rewards', 'NaN', 'repair it', rows)) == 'rewards, row 1,234 (first of 3): NaN. Fix: repair it'
     assert str(error('rewards', 'NaN', 'repair it', rows[:1])) == 'rewards, row 1,234: NaN. Fix: repair it'
     assert str(warning('rewards', 'constant', 'none')) == 'rewards: constant. Fix: none'
 

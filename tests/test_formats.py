@@ -350,18 +350,14 @@ def test_zeros_that_pack_too_well_are_refused(tmp_path, monkeypatch):
     refused(write_npz(tmp_path / 'x.npz', arrays, np.savez_compressed), 'declares 12.0 MB', '300 times')
     path = write_hdf5(tmp_path / 'x.hdf5', good(observations=None))
     with h5py.File(path, 'a') as file:
-        file.create_dataset(
-            'observations', data=arrays['observations'], chunks=(10**6, 3), compression='gzip'
-        )
+        file.create_dataset('observations', data=arrays['observations'], chunks=(10**6, 3), compression='gzip')
     refused(path, 'declares 12.0 MB', '300 times')
 
 
 def test_an_npy_header_is_not_taken_on_trust(tmp_path):
     path = write_npz(tmp_path / 'x.npz', good(observations=None))
     with zipfile.ZipFile(path, 'a') as archive, archive.open('observations.npy', 'w') as member:
-        np.lib.format.write_array_header_1_0(
-            member, {'descr': '<f4', 'fortran_order': False, 'shape': (2 * 10**12, 1)}
-        )
+        np.lib.format.write_array_header_1_0(member, {'descr': '<f4', 'fortran_order': False, 'shape': (2 * 10**12, 1)})
     refused(path, 'observations declares 8000000000000 bytes but holds 0')
 
 
@@ -405,9 +401,7 @@ def test_values_in_other_files_are_refused(tmp_path):
 
 
 def test_hdf5_that_holds_something_else(tmp_path):
-    path = write_hdf5(
-        tmp_path / 'x.hdf5', {'data/demo_0/obs': np.ones(3)} | {f'n{i:02}': 1 for i in range(20)}
-    )
+    path = write_hdf5(tmp_path / 'x.hdf5', {'data/demo_0/obs': np.ones(3)} | {f'n{i:02}': 1 for i in range(20)})
     refused(path, 'no column observations', 'found data, n00', ', ...')
     refused(write_hdf5(tmp_path / 'y.hdf5', good(rewards=None, **{'rewards/x': 1})), 'rewards is a group')
     refused(write_hdf5(tmp_path / 'z.hdf5', good(rewards=h5py.Empty('f4'))), 'rewards has no shape')

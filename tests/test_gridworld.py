@@ -87,9 +87,7 @@ def test_values_under_the_support_of_data_by_hand():
     allowed = np.zeros((grid.walls.size, len(ACTIONS)), bool)
     allowed[s : s + 4, stay] = allowed[s + 2 : s + 4, east] = allowed[s, east] = True
     v, q = grid.optimal_values(GAMMA, allowed)
-    np.testing.assert_allclose(
-        v[s : s + 5], [0, 0, GAMMA, 1, 0], atol=1e-9
-    )  # from the second cell none goes on
+    np.testing.assert_allclose(v[s : s + 5], [0, 0, GAMMA, 1, 0], atol=1e-9)  # from the second cell none goes on
     np.testing.assert_allclose(q[s + 1, east], GAMMA**2)  # though it would be worth it
     assert (v <= grid.optimal_values(GAMMA)[0]).all()
 

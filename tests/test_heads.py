@@ -54,9 +54,7 @@ def test_a_gaussian_has_a_mean_inside_and_one_deviation_for_all_states():
     assert (dist.std == dist.std[:1]).all()
 
 
-@pytest.mark.parametrize(
-    ('log_std', 'expected'), [(-50.0, np.exp(-5)), (50.0, np.exp(2)), (-1.0, np.exp(-1))]
-)
+@pytest.mark.parametrize(('log_std', 'expected'), [(-50.0, np.exp(-5)), (50.0, np.exp(2)), (-1.0, np.exp(-1))])
 def test_the_deviation_is_bounded(log_std, expected):
     assert LOG_STD == (-5, 2)
     net = built(Gaussian)

@@ -65,9 +65,7 @@ SLOPES = [1.0, -2.0, 0.5, 3.0, 0.0, -0.1, 4.0, 1.0, 1.0, -7.0]
 
 
 def test_adam_against_a_plain_loop():
-    np.testing.assert_allclose(
-        follow(adam(0.01), SLOPES), in_numpy(SLOPES, [0.01] * 10), rtol=1e-4, atol=1e-7
-    )
+    np.testing.assert_allclose(follow(adam(0.01), SLOPES), in_numpy(SLOPES, [0.01] * 10), rtol=1e-4, atol=1e-7)
 
 
 def test_the_rate_falls_along_a_cosine_to_nothing():
@@ -143,9 +141,7 @@ def test_a_frozen_agent_measures_and_does_not_learn():
     learner, info = still['actor'].step(squared, X, Y)
     assert info['line/loss'] == agent['actor'].step(squared, X, Y)[1]['line/loss']
     assert (learner.net.w, learner.net.b) == (1, 0)
-    assert jax.tree.all(
-        jax.tree.map(lambda a, b: (a == b).all(), jax.tree.leaves(still), jax.tree.leaves(agent))
-    )
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), jax.tree.leaves(still), jax.tree.leaves(agent)))
 
 
 def test_polyak_by_hand():
@@ -161,9 +157,7 @@ def test_a_copy_has_buffers_of_its_own():
     other = copy(net)
     assert other.w == net.w
     assert other.w.unsafe_buffer_pointer() != net.w.unsafe_buffer_pointer()
-    jax.jit(lambda net: jax.tree.map(lambda x: x + 1, net), donate_argnums=0)(
-        net
-    )  # the original is given away
+    jax.jit(lambda net: jax.tree.map(lambda x: x + 1, net), donate_argnums=0)(net)  # the original is given away
     assert other.w == 3
 
 

@@ -134,8 +134,7 @@ def share_covered(seeds, spread, noise, trials, **options):
     """How often the interval holds the true mean 0, for seeds and episodes with normal scores."""
     rng = np.random.default_rng(7)
     found = [
-        interval(rng.normal(0, spread, (seeds, 1)) + rng.normal(0, noise, (seeds, 8)), **options)
-        for _ in range(trials)
+        interval(rng.normal(0, spread, (seeds, 1)) + rng.normal(0, noise, (seeds, 8)), **options) for _ in range(trials)
     ]
     return np.mean([i.low <= 0 <= i.high for i in found])
 

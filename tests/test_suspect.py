@@ -134,6 +134,4 @@ def test_saturated_counts_rows_near_a_bound():
     action = np.float32([[1.9, 0], [1.99, 0], [-2, 5], [0, 5]])
     low, high = np.array([-2.0, -5]), np.array([2.0, 5])
     assert saturated(action, low, high).tolist() == [0.5, 0.5]
-    assert saturated(np.float32([[0.0], [0.5], [0.999]]), np.zeros(1), np.ones(1)).tolist() == pytest.approx(
-        [2 / 3]
-    )
+    assert saturated(np.float32([[0.0], [0.5], [0.999]]), np.zeros(1), np.ones(1)).tolist() == pytest.approx([2 / 3])

@@ -101,9 +101,7 @@ def _misshapen(columns: Columns, name: str, x: np.ndarray) -> Iterator[Finding]:
     elif name == 'actions' and not columns.discrete:
         want = (None, None)
     if x.dtype.kind not in kinds:
-        yield error(
-            name, f'dtype is {x.dtype}', 'save flags as booleans' if kinds == 'b' else 'save plain numbers'
-        )
+        yield error(name, f'dtype is {x.dtype}', 'save flags as booleans' if kinds == 'b' else 'save plain numbers')
     if x.ndim != len(want) or any(w not in (None, n) for w, n in zip(want, x.shape, strict=True)):
         expected = ' x '.join('N' if i == 0 else 'any' if w is None else str(w) for i, w in enumerate(want))
         what = f'shape is {" x ".join(map(str, x.shape)) or "()"}, expected {expected}'

@@ -43,7 +43,5 @@ def _finding(severity: str, field: str, what: str, fix: str, rows: np.ndarray | 
 
 def named(columns: Columns) -> dict[str, np.ndarray]:
     """The arrays there are, by the names they have in a file."""
-    arrays = {
-        names[0]: getattr(columns, field) for field, names in NAMES.items() if field not in ('low', 'high')
-    }
+    arrays = {names[0]: getattr(columns, field) for field, names in NAMES.items() if field not in ('low', 'high')}
     return {name: x for name, x in arrays.items() if x is not None}

@@ -93,9 +93,7 @@ def _actions(told: dict[str, Any]) -> Iterator[RenderableType]:
         yield from _bars([str(choice) for choice in numbers['choices']], numbers['counts'])
     elif numbers:
         yield _heading('Actions', f'per dimension; {SOURCES[numbers["bounds"]]}')
-        spaces = [
-            f'[{low:.4g}, {high:.4g}]' for low, high in zip(numbers['low'], numbers['high'], strict=True)
-        ]
+        spaces = [f'[{low:.4g}, {high:.4g}]' for low, high in zip(numbers['low'], numbers['high'], strict=True)]
         shares = [f'{share:.1%}' for share in numbers['saturated']]
         yield from _numbers(numbers, {'bounds': spaces, 'at a bound': shares})
 
@@ -119,9 +117,7 @@ def _episodes(told: dict[str, Any]) -> Iterator[RenderableType]:
     table = _table('', '>min', '>median', '>mean', '>max')
     for name in ('length', 'return'):
         spread = told['episodes'][name]
-        table.add_row(
-            name, *(f'{spread[key]:,.5g}' if spread else 'none' for key in ('min', 'median', 'mean', 'max'))
-        )
+        table.add_row(name, *(f'{spread[key]:,.5g}' if spread else 'none' for key in ('min', 'median', 'mean', 'max')))
     yield _indent(table)
     yield _heading('Ends')
     table = _table('>', '')
@@ -129,9 +125,7 @@ def _episodes(told: dict[str, Any]) -> Iterator[RenderableType]:
         table.add_row(f'{count:,}', ENDS[name], style='' if count else 'dim')
     yield _indent(table)
     if 'next_observations' not in told['columns']:
-        what = (
-            'no next_observations: where an episode was cut, its last step has no successor and is not used'
-        )
+        what = 'no next_observations: where an episode was cut, its last step has no successor and is not used'
         yield _indent(Text(what, 'dim'))
     edges = told['histogram']['edges']
     digits = max(0, 2 - math.floor(math.log10(edges[-1] - edges[0])))
@@ -160,7 +154,5 @@ def _findings(findings: Sequence[Finding]) -> Iterator[RenderableType]:
     for finding in findings:
         colour = 'red' if finding.severity == 'error' else 'yellow'
         words, fix = str(finding).rsplit(' Fix: ', 1)
-        table.add_row(
-            Text(finding.severity, f'bold {colour}'), Text.assemble(words, (f'\nfix: {fix}', 'dim'))
-        )
+        table.add_row(Text(finding.severity, f'bold {colour}'), Text.assemble(words, (f'\nfix: {fix}', 'dim')))
     yield _indent(table if findings else Text('nothing to report', 'green'))

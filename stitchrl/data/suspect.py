@@ -42,14 +42,10 @@ def _flags(columns: Columns) -> Iterator[Finding]:
             both,
         )
     if (share := columns.terminal.mean()) > 0.5:
-        yield warning(
-            'terminals', f'{share:.0%} of all rows end the task', 'invert the column if 0 means ended'
-        )
+        yield warning('terminals', f'{share:.0%} of all rows end the task', 'invert the column if 0 means ended')
     if columns.timeout is None and columns.next_obs is None:
         what = 'no such column and no next_observations: where a time limit cut an episode cannot be seen'
-        yield warning(
-            'timeouts', what, 'add the column, 1 on the last row of each episode that a limit ended'
-        )
+        yield warning('timeouts', what, 'add the column, 1 on the last row of each episode that a limit ended')
 
 
 def _time_limits(columns: Columns) -> Iterator[Finding]:
@@ -78,9 +74,7 @@ def _recording(columns: Columns) -> Iterator[Finding]:
         what = 'the next row does not begin where this one stopped; the trajectory ends here'
         if len(holes) > len(columns) / 2:
             what += ' (so often that the rows may be shuffled)'
-        yield warning(
-            'next_observations', what, 'keep the rows in time order, or mark these in timeouts', holes
-        )
+        yield warning('next_observations', what, 'keep the rows in time order, or mark these in timeouts', holes)
     if not columns.terminal[-1] and not (columns.timeout is not None and columns.timeout[-1]):
         partial = np.arange(len(columns) - lengths(episode_ends(columns))[-1], len(columns))
         what = f'the recording stops in the middle of an episode ({len(partial):,} rows of it)'
@@ -103,9 +97,7 @@ def _observations(columns: Columns) -> Iterator[Finding]:
     huge = np.flatnonzero((largest > HUGE) & np.isfinite(largest))
     if len(huge):
         rows = np.flatnonzero((np.abs(x) > HUGE).any(axis=1))
-        yield warning(
-            'observations', f'beyond {HUGE:g} in {_dims(huge)}', 'check for outliers and units', rows
-        )
+        yield warning('observations', f'beyond {HUGE:g} in {_dims(huge)}', 'check for outliers and units', rows)
 
 
 def _rewards(columns: Columns) -> Iterator[Finding]:

@@ -137,9 +137,7 @@ class GridWorld(Env):
         reward[int(self.goal)] = 0
         return reward
 
-    def optimal_values(
-        self, gamma: float, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def optimal_values(self, gamma: float, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Exact V [S] and Q [S, A] of the best policy, without a time limit, by value iteration.
 
         With `allowed` [S, A] bool the policy takes only those actions: the best that data with this support

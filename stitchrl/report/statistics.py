@@ -43,9 +43,7 @@ class Interval:
         return f'{self.mean:.{digits}f} {span} ({counts}, {self.method}{level})'
 
 
-def interval(
-    scores: Any, *, rate: bool = False, level: float = 0.95, seed: int = 0, resamples: int = 2000
-) -> Interval:
+def interval(scores: Any, *, rate: bool = False, level: float = 0.95, seed: int = 0, resamples: int = 2000) -> Interval:
     """Mean and two-sided interval of scores [S], one per seed, or [S, E], one per seed and episode.
 
     `rate`: the scores are successes or rates in [0, 1]; a t-interval is then clipped to it, and equal seeds
@@ -102,9 +100,7 @@ def lower_bound(ours: Any, theirs: Any, level: float = 0.95) -> float | None:
     return float(a.mean() - b.mean() - _t(level, freedom) * (va + vb) ** 0.5)
 
 
-def last_mean(
-    rows: Iterable[Mapping[str, Any]], k: int = 5, field: str = 'return', **options: Any
-) -> Interval:
+def last_mean(rows: Iterable[Mapping[str, Any]], k: int = 5, field: str = 'return', **options: Any) -> Interval:
     """The score of a run: per seed the mean over its last k evaluations, or over all where it has fewer.
 
     `rows` as in eval.jsonl, one per episode; options as for `interval`.

@@ -39,9 +39,7 @@ def read(path: str | Path, format: str | None = None) -> Columns:
     if kind is None:
         raise BadData(f'{path}: not {_either(format or claimed)}; it looks like {_looks(path)}')
     if format not in (None, kind):
-        raise BadData(
-            f'{path}: read as {format} was asked for, but its bytes are {kind}. Fix: --format {kind}'
-        )
+        raise BadData(f'{path}: read as {format} was asked for, but its bytes are {kind}. Fix: --format {kind}')
     if format is None and claimed not in (None, kind):
         raise BadData(
             f'{path}: the name says {claimed}, but its bytes are {kind}. '
@@ -103,9 +101,5 @@ def _looks(path: Path) -> str:
     for signature, words in OTHERS.items():
         if head.startswith(signature):
             return words
-    kind = (
-        'text'
-        if all(32 <= byte < 127 or byte in b'\t\r\n' for byte in head)
-        else 'binary data of another kind'
-    )
+    kind = 'text' if all(32 <= byte < 127 or byte in b'\t\r\n' for byte in head) else 'binary data of another kind'
     return f'{kind} (it begins with {head[:16]!r}). Fix: save the columns with np.savez'

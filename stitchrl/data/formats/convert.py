@@ -56,9 +56,7 @@ def choose(path: Path, has: Callable[[str], bool], found: list[str]) -> tuple[di
         if field not in names:
             listing = ', '.join(found[:12]) + (', ...' if len(found) > 12 else '')
             wanted = ' or '.join(NAMES[field])
-            raise BadData(
-                f'{path}: no column {wanted}; found {listing or "none"}. Fix: add or rename it{hint}'
-            )
+            raise BadData(f'{path}: no column {wanted}; found {listing or "none"}. Fix: add or rename it{hint}')
     done = next((name for name in AMBIGUOUS if has(name)), None)
     if done and 'terminal' not in names and 'timeout' not in names:
         raise BadData(
@@ -155,6 +153,4 @@ def assemble(columns: dict[str, np.ndarray], names: dict[str, str], notes: list[
 
 def _bound(x: np.ndarray | None, action: np.ndarray) -> tuple[float, ...] | None:
     """A stated bound as floats; a single number stands for every dimension."""
-    return (
-        None if x is None else tuple(map(float, np.repeat(x, action.shape[-1]) if x.size == 1 else x.ravel()))
-    )
+    return None if x is None else tuple(map(float, np.repeat(x, action.shape[-1]) if x.size == 1 else x.ravel()))

@@ -34,16 +34,12 @@ def _listing(file: h5py.File) -> list[str]:
 def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     """The dataset itself. The link is looked at before it is followed: opening it could open another file."""
     if file.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
-        raise BadData(
-            f'{path}: {name} is a link, which is never followed. Fix: copy the data itself into the file'
-        )
+        raise BadData(f'{path}: {name} is a link, which is never followed. Fix: copy the data itself into the file')
     data = file[name]
     if not isinstance(data, h5py.Dataset):
         raise BadData(f'{path}: {name} is a group, expected an array. Fix: save one array per column')
     if data.is_virtual or data.external:
-        raise BadData(
-            f'{path}: {name} keeps its values in other files. Fix: copy the data itself into the file'
-        )
+        raise BadData(f'{path}: {name} keeps its values in other files. Fix: copy the data itself into the file')
     if data.shape is None:
         raise BadData(f'{path}: {name} has no shape. Fix: save it as an array with one row per step')
     guard_dtype(path, name, np.dtype(data.dtype))

@@ -35,9 +35,7 @@ def _agree(path: Path, archive: zipfile.ZipFile) -> None:
     """Open every member once: a flipped bit in one of its two names must not make a column vanish unseen."""
     members = archive.infolist()
     if len(members) > MEMBERS:
-        raise BadData(
-            f'{path}: {len(members):,} arrays, expected at most {MEMBERS:,}. Fix: save only the columns'
-        )
+        raise BadData(f'{path}: {len(members):,} arrays, expected at most {MEMBERS:,}. Fix: save only the columns')
     for member in members:
         archive.open(member).close()
 
@@ -50,9 +48,7 @@ def _declared(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[in
     with archive.open(f'{name}.npy') as member:
         version = np.lib.format.read_magic(member)
         if version not in HEADERS:
-            raise BadData(
-                f'{path}: {name} is not a plain array (npy version {version}). Fix: save plain numbers'
-            )
+            raise BadData(f'{path}: {name} is not a plain array (npy version {version}). Fix: save plain numbers')
         shape, _, dtype = HEADERS[version](member)
         guard_dtype(path, name, dtype)
         size, held = (
