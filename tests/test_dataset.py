@@ -479,6 +479,11 @@ def test_best_keeps_a_share_of_the_episodes_rounded_up(episodes, fraction, kept)
     assert best.returns().tolist() == list(range(episodes - kept, episodes))
 
 
+def test_among_equals_the_first_are_kept():
+    data = rows(40).relabel(lambda data: np.ones(len(data.obs)))
+    assert data.best(0.1).obs[:, 0].tolist() == rows(4).obs[:, 0].tolist()
+
+
 @pytest.mark.parametrize('fraction', [0.0, -0.1, 1.1, float('nan')])
 def test_best_refuses_a_share_that_is_none(fraction):
     with pytest.raises(UsageError, match='share of episodes'):

@@ -245,6 +245,14 @@ def test_it_draws_the_steps_and_the_discount_it_was_told():
     jax.tree.map(np.testing.assert_array_equal, ours, data.sample(jr.key(0), 16, 3, 0.9))
 
 
+def test_the_target_begins_as_a_copy_in_buffers_of_its_own():
+    """Also when made outside a compiled program; else the loop could not take the agent's buffers."""
+    made = IQL.create(ARM, Config(hidden=()), jr.key(0))
+    leaves = jax.tree.leaves(made)
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
+    jax.tree.map(np.testing.assert_array_equal, made.critic.net, made.target)
+
+
 @pytest.mark.parametrize('tau', [0.0, 1.0, 1.5])
 def test_an_expectile_outside_is_refused(tau):
     with pytest.raises(UsageError, match=f'expectile {tau}'):

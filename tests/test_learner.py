@@ -68,6 +68,12 @@ def test_adam_against_a_plain_loop():
     np.testing.assert_allclose(follow(adam(0.01), SLOPES), in_numpy(SLOPES, [0.01] * 10), rtol=1e-4, atol=1e-7)
 
 
+def test_slopes_as_small_as_epsilon_are_damped():
+    """Adam moves by rate x g / (|g| + 1e-8): half the rate where g is 1e-8."""
+    assert follow(adam(0.01), [1e-8])[0] == pytest.approx(-0.005, rel=1e-3)
+    np.testing.assert_allclose(follow(adam(0.01), [1e-8] * 5), in_numpy([1e-8] * 5, [0.01] * 5), rtol=1e-3)
+
+
 def test_the_rate_falls_along_a_cosine_to_nothing():
     rates = [0.01 * 0.5 * (1 + np.cos(np.pi * t / 6)) for t in range(6)] + [0.0] * 4
     path = follow(adam(0.01, decay_steps=6), SLOPES)

@@ -140,6 +140,13 @@ def test_on_odd_updates_policy_and_both_targets_move_too():
     np.testing.assert_allclose([critic, critic_target], [[0.05, 0.1], [0.525, -0.45]], rtol=1e-4)
 
 
+def test_the_policy_follows_the_first_critic():
+    """Both critics rise by 0.1: Q1 to -0.4 a, which gives the loss 1.5 + 1.25, Q2 to 0.1 a, which would give 0.25."""
+    apart = replace(agent(), critic=Learner.create(twins(-0.5, 0), adam(0.1)))
+    info = apart.update(BATCH, jr.key(0), jnp.int32(1))[1]
+    assert info['actor/loss'] == pytest.approx(2.75, rel=1e-4)
+
+
 def test_one_step_of_plain_descent_by_hand():
     """The slopes themselves, with a rate of 0.3; y = 0.5, -0.25, 2 is a constant.
 
@@ -205,9 +212,12 @@ def test_discrete_actions_are_refused():
         TD3BC.create(spec, Config(), jr.key(0))
 
 
-def test_targets_begin_as_copies():
+def test_targets_begin_as_copies_in_buffers_of_their_own():
+    """Also when made outside a compiled program; else the loop could not take the agent's buffers."""
     spec = Spec(Observation((2,)), Continuous(1, (-1.0,), (1.0,)))
-    made = jax.jit(lambda key: TD3BC.create(spec, Config(hidden=(4,)), key))(jr.key(0))
+    made = TD3BC.create(spec, Config(hidden=()), jr.key(0))
+    leaves = jax.tree.leaves(made)
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
     pairs = (made.actor.net, made.actor_target), (made.critic.net, made.critic_target)
     for net, target in pairs:
         jax.tree.map(np.testing.assert_array_equal, net, target)

@@ -49,12 +49,13 @@ def own(name: str) -> Any:
     if here not in sys.path:
         sys.path.append(here)  # last, so that nothing there hides an installed package
     try:
-        made = getattr(import_module(module), attribute)
+        made: Any = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UsageError(f'cannot import environment {name!r}: {error}') from None
     device = isinstance(made, type) and issubclass(made, Env)
+    build: Any = getattr(made, 'create', made)
     try:
-        env = getattr(made, 'create', made)() if device else host(name, made)
+        env = build() if device else host(name, build)
     except TypeError as error:
         raise UsageError(f'{name}: {error}; expected a class that can be made without arguments') from error
     if device and env.spec.horizon is None:
