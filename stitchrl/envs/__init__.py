@@ -53,7 +53,7 @@ def own(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise UsageError(f'cannot import environment {name!r}: {error}') from None
     device = isinstance(made, type) and issubclass(made, Env)
-    build: Any = getattr(made, 'create', made)
+    build: Any = getattr(made, 'create', made) if device else made
     try:
         env = build() if device else host(name, build)
     except TypeError as error:
