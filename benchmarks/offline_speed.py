@@ -11,6 +11,7 @@ median of the pairwise ratios is printed, because absolute times on a shared mac
 import argparse
 import json
 import statistics
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from stitchrl.algos import algorithm
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
 from stitchrl.loops.offline import create, updates
+from stitchrl.runs.directory import system
 
 OBS, ACTION, HIDDEN, BATCH, ROWS = 11, 3, 256, 256, 100_000
 PASS = 2 * BATCH * ((OBS + ACTION) * HIDDEN + HIDDEN * HIDDEN + HIDDEN)  # FLOP of one forward pass
@@ -160,7 +162,8 @@ def main() -> None:
     parser.add_argument('--json', help='write the figures here')
     args = parser.parse_args()
     peak = square_rate()
-    result = {'jax': jax.__version__, 'square_1024_gflops': peak, 'rows': []}
+    command = ['python', 'benchmarks/offline_speed.py', *sys.argv[1:]]
+    result = {'command': ' '.join(command), 'system': system(), 'square_1024_gflops': peak, 'rows': []}
     print(f'jax {jax.__version__} on {jax.default_backend()}; best square product {peak:.0f} GFLOP/s')
     for algo in args.algos:
         for seeds in args.seeds:

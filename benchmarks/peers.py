@@ -126,7 +126,12 @@ def main() -> None:
     for worker in workers:
         worker.close()
     if args.json:
-        result = {'command': sys.argv[1:], 'seconds': args.seconds, **about, 'rows': rows}
+        result = {
+            'command': ' '.join(['python', 'benchmarks/peers.py', *(Path(word).name for word in sys.argv[1:])]),
+            'seconds': args.seconds,
+            **about,
+            'rows': rows,
+        }
         Path(args.json).write_text(json.dumps(result, indent=1) + '\n')
 
 
