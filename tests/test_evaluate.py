@@ -59,9 +59,10 @@ def agents(*pairs, kind=Linear):
 
 
 class Line(Env):
-    """x' = x + action; reward x'; ends as a task from GOAL on, by the clock after HORIZON steps."""
+    """x' = x + action; reward x'; ends as a task from GOAL on, by the clock after `limit` steps."""
 
     after: float = 0.0  # reward of steps taken after the end
+    limit: int = HORIZON
     spec: Spec = eqx.field(static=True, default=LINE)
 
     def reset(self, key):
@@ -71,20 +72,20 @@ class Line(Env):
     def step(self, state, action, key):
         x, t = state.obs + action, state.inner + 1
         reward = jnp.where(state.terminated | state.truncated, self.after, x[0])
-        return State(x, reward, x[0] >= GOAL, t >= HORIZON, t)
+        return State(x, reward, x[0] >= GOAL, t >= self.limit, t)
 
 
 class Passing(Line):
-    """Solved while 1 < x < 2, whatever comes later."""
+    """Solved while 2 < x < 3, whatever comes later."""
 
     def success(self, state):
-        return (state.obs[0] > 1) & (state.obs[0] < 2)
+        return (state.obs[0] > 2) & (state.obs[0] < 3)
 
 
-def by_hand(x, gain, offset):
+def by_hand(x, gain, offset, limit=HORIZON):
     """(return, length, success, path) of an episode on the line from x, in plain Python."""
     path = [x]
-    while len(path) <= HORIZON and x < GOAL:
+    while len(path) <= limit and x < GOAL:
         inside = gain * (x - 0.5) / 2 + offset
         x += -2 + (np.clip(inside, -1, 1) + 1) / 2 * 6
         path.append(x)
@@ -137,10 +138,20 @@ def test_what_an_environment_says_after_the_end_does_not_count(after):
     np.testing.assert_array_equal(found.returns, evaluate(agents(*AGENTS), UNITS, Line(), 3, 4).returns)
 
 
-def test_success_counts_whenever_it_came():
-    """From 0 .. 1 by steps of 1 for six steps: each episode passes between 1 and 2 and ends elsewhere."""
-    found = evaluate(agents((0.0, 0.0), (0.0, -1 / 3)), UNITS, Passing(), seed=0, episodes=4)
-    assert found.success.tolist() == [[True] * 4, [False] * 4]
+def test_an_episode_cut_before_the_longest_is_over():
+    found = evaluate(agents(*AGENTS), UNITS, Line(limit=4), seed=3, episodes=4, trace=True)
+    assert set(found.lengths.flat) == {1, 3, 4}
+    for s, e in np.ndindex(5, 4):
+        total, length, success, _ = by_hand(float(found.paths[s, e, 0, 0]), *AGENTS[s], limit=4)
+        assert found.returns[s, e] == pytest.approx(total, rel=1e-5)
+        assert (found.lengths[s, e], found.success[s, e]) == (length, success)
+
+
+def test_success_counts_whenever_it_came_but_not_after_the_end():
+    """By steps of 1 from 0 .. 1: between 2 and 3 on the way. Standing still: never. The third jumps to 4 .. 5, which
+    ends the episode, and would come back to 2 .. 3."""
+    found = evaluate(agents((0.0, 0.0), (0.0, -1 / 3), (-2.0, 1.5)), UNITS, Passing(), seed=0, episodes=4)
+    assert found.success.tolist() == [[True] * 4, [False] * 4, [False] * 4]
     assert (found.returns[0] > 3).all()
 
 

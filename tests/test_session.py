@@ -1,5 +1,6 @@
 """A run from request to result: interrupted anywhere and resumed it is the unbroken run, bit for bit."""
 
+import collections
 import os
 import shlex
 import signal
@@ -209,15 +210,16 @@ def test_data_from_memory_cannot_be_found_again(tmp_path):
         resume(RunDir(tmp_path / 'run'), load, pytest.fail)
 
 
-def test_a_signal_in_the_middle_of_a_chunk_saves_at_its_end(recording, tmp_path):
-    """Between evaluations nothing is due; the signal makes it so, whenever it comes."""
-    session = started('bc', recording, tmp_path / 'run', every=STEPS)
+@pytest.mark.parametrize('moment', ['in the chunk', 'at the consumer'])
+def test_a_signal_between_evaluations_saves_whenever_it_comes(recording, tmp_path, moment):
+    session, watch = started('bc', recording, tmp_path / 'run', every=STEPS), module.Nobody()
     session.pace = (CHUNK, STEPS)
-    watch = module.Nobody()
-    watch.chunk = lambda part, steps: os.kill(os.getpid(), signal.SIGTERM)
+    kill = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    use = kill if moment == 'at the consumer' else lambda part: None
+    if moment == 'in the chunk':
+        watch.chunk = kill
     with pytest.raises(Interrupted) as stop:
-        for _ in session.go(agents(session), watch=watch):
-            pass
+        collections.deque(map(use, session.go(agents(session), watch=watch)))
     assert stop.value.code == 128 + signal.SIGTERM
     assert [path.name for path in checkpoint.steps(session.run.checkpoints)] == ['step_000000000', 'step_000000004']
     status = session.run.read('STATUS.json')
