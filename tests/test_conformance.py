@@ -160,6 +160,23 @@ def test_targets_follow_and_are_moved_by_nothing_else(trained):
         assert not same(getattr(before, target), getattr(trained.at_7, target))
 
 
+def uses_of_keys(agent, data, k_data, k_update, k_act):
+    """All that an agent does with keys. Returns nothing of it, so there is nothing to compile."""
+    batch = agent.draw(data, k_data)
+    agent.update(batch, k_update, jnp.int32(0))
+    agent.act(agent.remember(len(batch.obs)), batch.obs, k_act, jnp.int32(0))
+    return 0
+
+
+def test_a_key_is_used_once(trained):
+    agent, data = trained.agent(0), trained.data
+    twice = lambda agent, data, key: agent.draw(data, key).mask + agent.draw(data, key).mask
+    with jax.debug_key_reuse(True):
+        jax.jit(uses_of_keys)(agent, data, jr.key(0), jr.key(1), jr.key(2))
+        with pytest.raises(jax.errors.KeyReuseError):  # the control
+            jax.jit(twice)(agent, data, jr.key(0))
+
+
 def test_actions_fit_the_space(trained):
     """Greedy and exploring, for any number of observations."""
     obs, spec = trained.data.obs[:5], trained.data.spec

@@ -176,9 +176,9 @@ class Pair(Agent):
 def test_held_out_losses_are_measured_with_nothing_learning():
     """After two steps of 0.1 the number is 0.2, and whoever looks at it on other data sees 0.2, not a third step."""
     part = next(updates(create(Pair, DATA.spec, Config(), 0, 1), DATA, 0, 2, 2, held_out=OTHER))
-    np.testing.assert_allclose(part.info['held_out/second/number'], 0.2, rtol=1e-3)
-    np.testing.assert_allclose(part.info['held_out/first/loss'], 0.8**2, rtol=1e-3)
-    np.testing.assert_allclose(part.info['second/number'], 0.15, rtol=1e-3)  # the mean of 0.1 and 0.2
+    np.testing.assert_allclose(part.info['held_out/second/number'], 0.2, rtol=0.01)
+    np.testing.assert_allclose(part.info['held_out/first/loss'], 0.8**2, rtol=0.01)
+    np.testing.assert_allclose(part.info['second/number'], 0.15, rtol=0.01)  # the mean of 0.1 and 0.2
 
 
 def test_diagnostics_see_a_batch_of_their_own():
