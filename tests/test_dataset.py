@@ -480,8 +480,11 @@ def test_best_keeps_a_share_of_the_episodes_rounded_up(episodes, fraction, kept)
 
 
 def test_among_equals_the_first_are_kept():
-    data = rows(40).relabel(lambda data: np.ones(len(data.obs)))
-    assert data.best(0.1).obs[:, 0].tolist() == rows(4).obs[:, 0].tolist()
+    """Every other one of 400 episodes returns 2, the others nothing: the first 100 of those 200."""
+    data = rows(400).relabel(lambda data: data.obs[:, 0] // 2 % 2)
+    chosen = data.best(0.25)
+    assert (chosen.returns() == 2).all()
+    assert chosen.obs[::3, 0].tolist() == list(range(2, 402, 4))
 
 
 @pytest.mark.parametrize('fraction', [0.0, -0.1, 1.1, float('nan')])
