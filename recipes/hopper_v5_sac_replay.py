@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from stitchrl.api import Run, load, train
+from stitchrl.data.controls import shuffled
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.references import find
-from stitchrl.loops.session import shuffled
 from stitchrl.report.scores import curves
 from stitchrl.report.statistics import best, interval, last_mean, lower_bound, normalised
 from stitchrl.runs.directory import system

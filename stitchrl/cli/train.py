@@ -104,6 +104,7 @@ def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) 
     data, about = load_checked(settings.data, settings.format)
     settings = replace(settings, data=about['path'])
     session = begin(algo, cfg, settings, data, about, command)
+    del data  # the session has its own; nobody needs the recording twice in memory
     return follow(
         session, session.fresh(), 0, plain.json, f'{plain.preset}: {algorithm(algo).PRESETS[plain.preset][0]}'
     )

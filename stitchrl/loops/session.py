@@ -16,6 +16,7 @@ from stitchrl.algos import algorithm
 from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.config import from_json, to_json
+from stitchrl.data.controls import shuffled
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import Corrupt, StitchError, UsageError
 from stitchrl.loops.evaluate import evaluate, rows
@@ -33,10 +34,10 @@ PATIENCE = 3  # updates with a value that is not finite, after which a run stops
 
 
 class Session:
-    """What a run needs, made from a request. `data` is the recording in the recorder's units."""
+    """What a run needs, made from a request. Of the recording it keeps what is trained on, in the agent's units."""
 
     def __init__(self, algo: str, cfg: Any, settings: Settings, data: Dataset, run: RunDir, env: Any = None):
-        self.algo, self.cfg, self.settings, self.run, self.raw = algo, cfg, settings, run, data
+        self.algo, self.cfg, self.settings, self.run, self.spec = algo, cfg, settings, run, data.spec
         self.module: ModuleType = algorithm(algo)
         self.env = env if env is not None else (envs.make(settings.eval_env) if settings.eval_env else None)
         if self.env is not None:
@@ -54,7 +55,7 @@ class Session:
 
     def fresh(self) -> Agent:
         """New agents, all seeds as one."""
-        return create(self.module.ALGO, self.raw.spec, self.cfg, self.settings.seed, self.settings.seeds)
+        return create(self.module.ALGO, self.spec, self.cfg, self.settings.seed, self.settings.seeds)
 
     @cached_property
     def pace(self) -> tuple[int, int]:
@@ -128,7 +129,7 @@ class Session:
     def save(self, step: int, agents: Agent) -> None:
         """A checkpoint to go on from, and the policy as it is now."""
         checkpoint.save(self.run.checkpoints, step, agents)
-        policy.save(self.run.policy, self.algo, agents, self.boundary, self.raw.spec)
+        policy.save(self.run.policy, self.algo, agents, self.boundary, self.spec)
 
     def keep(self, part: Chunk) -> None:
         """Save, unless a number in the agents is not finite; at the end of the run that is a failure."""
@@ -158,13 +159,6 @@ class Session:
         saved = checkpoint.verify(checkpoint.steps(self.run.checkpoints)[-1])
         self.run.status('interrupted', f'{stop.name} after update {part.step}')
         return stop.error(f'saved after update {saved}; go on with: {self.run.read("STATUS.json")["resume"]}')
-
-
-def shuffled(data: Dataset, seed: int) -> np.ndarray:
-    """The rewards of all steps in a random order, [N]."""
-    reward, starts = np.asarray(data.reward).copy(), np.asarray(data.starts)
-    reward[starts] = np.random.default_rng(seed).permutation(reward[starts])
-    return reward
 
 
 def begin(
