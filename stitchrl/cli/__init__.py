@@ -12,7 +12,9 @@ VERBS = {
     'train': ('stitchrl.cli.train', 'learn a policy from a recording'),
     'resume': ('stitchrl.cli.resume', 'go on with a run that stopped'),
     'eval': ('stitchrl.cli.evaluate', 'let the policies of a run play episodes'),
+    'compare': ('stitchrl.cli.compare', 'runs side by side: can these seeds tell them apart?'),
     'data': ('stitchrl.cli.data', 'look at a recording before anything is trained on it'),
+    'claims': ('stitchrl.cli.claims', "the course's statements, each put to the test"),
     'list': ('stitchrl.cli.list', 'algorithms, environments, runs'),
     'info': ('stitchrl.cli.info', 'versions and devices, to paste into a question'),
 }
