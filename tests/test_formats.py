@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stitchrl.data.check import fingerprint
-from stitchrl.data.formats import FORMATS, SUFFIXES, convert, read, recognise
+from stitchrl.data.formats import FORMATS, SUFFIXES, WITHIN, convert, read, recognise
 from stitchrl.errors import BadData, UsageError
 
 N = 6
@@ -256,12 +256,12 @@ def test_a_name_that_lies(tmp_path):
 
 
 def test_unknown_format(tmp_path, kind):
-    with pytest.raises(UsageError, match="'csv' is not known; choose from hdf5, npz"):
+    with pytest.raises(UsageError, match="'csv' is not known; choose from hdf5, npz, ogbench, minari"):
         read(written(tmp_path, kind), 'csv')
 
 
 def test_every_suffix_names_a_format():
-    assert set(SUFFIXES.values()) == set(FORMATS)
+    assert set(SUFFIXES.values()) == set(FORMATS) - set(WITHIN)
 
 
 def test_paths(tmp_path):

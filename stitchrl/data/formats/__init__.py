@@ -1,6 +1,6 @@
 """Readers of recordings: one file per format, each `read(path) -> Columns`. Imports no JAX.
 
-The kind is told by the bytes, not by the name; a name that claims another kind is refused.
+The kind is told by the bytes and by what is in the file, not by the name; a name that claims another kind is refused.
 """
 
 import difflib
@@ -12,13 +12,20 @@ from pathlib import Path
 from stitchrl.data.columns import Columns
 from stitchrl.errors import BadData, UsageError
 
-FORMATS = {'hdf5': 'stitchrl.data.formats.hdf5', 'npz': 'stitchrl.data.formats.npz'}
+FORMATS = {
+    'hdf5': 'stitchrl.data.formats.hdf5',
+    'npz': 'stitchrl.data.formats.npz',
+    'ogbench': 'stitchrl.data.formats.ogbench',
+    'minari': 'stitchrl.data.formats.minari',
+}
+WITHIN = {'ogbench': 'npz', 'minari': 'hdf5'}  # a format whose files have the bytes of another
 SUFFIXES = {'.hdf5': 'hdf5', '.h5': 'hdf5', '.hdf': 'hdf5', '.npz': 'npz'}
 HDF5 = b'\x89HDF\r\n\x1a\n'
 SIGNATURES = {HDF5: 'hdf5', b'PK\x03\x04': 'npz', b'PK\x05\x06': 'npz'}
 OTHERS = {  # kinds that people try, and what to do with them
     b'\x93NUMPY': 'a single numpy array; save the columns together with np.savez',
-    b'PAR1': 'Parquet; save its columns with np.savez',
+    b'PAR1': 'Parquet; of a Minari dataset name the folder, of other tables save the columns with np.savez',
+    b'ARROW1': 'Arrow; of a Minari dataset name the folder, of other tables save the columns with np.savez',
     b'\x1f\x8b': 'gzip; unpack it first',
     b'\x80': 'a pickle, which could run code and is never opened; save the arrays with np.savez',
     b'version https://git-lfs': 'a Git LFS pointer, not the data; run git lfs pull',
@@ -35,6 +42,19 @@ def read(path: str | Path, format: str | None = None) -> Columns:
     if format is not None and format not in FORMATS:
         raise UsageError(f'format {format!r} is not known; choose from {", ".join(FORMATS)}')
     _check_path(path)
+    if path.is_dir():
+        if format not in (None, 'minari'):
+            raise BadData(f'{path}: read as {format} was asked for, but it is a Minari folder. Fix: --format minari')
+        return import_module(FORMATS['minari']).read(path)
+    kind = format if format in WITHIN else _plain(path, format)
+    if kind in WITHIN and recognise(path) != WITHIN[kind]:
+        what = f'its bytes are {recognise(path) or _looks(path)}'
+        raise BadData(f'{path}: read as {kind} was asked for, but {what}. Fix: leave --format out')
+    return import_module(FORMATS[kind]).read(path)
+
+
+def _plain(path: Path, format: str | None) -> str:
+    """The format by bytes and contents; BadData where name or request say another one."""
     kind, claimed = recognise(path), SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise BadData(f'{path}: not {_either(format or claimed)}; it looks like {_looks(path)}')
@@ -45,7 +65,8 @@ def read(path: str | Path, format: str | None = None) -> Columns:
             f'{path}: the name says {claimed}, but its bytes are {kind}. '
             f'Fix: rename it to {path.with_suffix("." + kind).name}, or pass --format {kind}'
         )
-    return import_module(FORMATS[kind]).read(path)
+    within = next(name for name, outer in WITHIN.items() if outer == kind)
+    return within if format is None and import_module(FORMATS[within]).claims(path) else kind
 
 
 def recognise(path: Path) -> str | None:
@@ -71,13 +92,20 @@ def _check_path(path: Path) -> None:
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, 'strerror', None) or str(error)
         raise UsageError(f'{path}: {reason.lower()}{_nearest(path)}') from error
-    if not stat.S_ISREG(kind.st_mode):
-        what = 'is a folder' if stat.S_ISDIR(kind.st_mode) else 'is not a regular file'
-        raise BadData(f'{path}: {what}, expected one file ({_either(None)}). Fix: name the data file itself')
+    if stat.S_ISDIR(kind.st_mode):
+        _check_folder(path)
+    elif not stat.S_ISREG(kind.st_mode):
+        raise BadData(f'{path}: is not a regular file. Fix: name the data file itself')
     if kind.st_size == 0:
         raise BadData(f'{path}: empty file (0 bytes). Fix: copy it again from where it was recorded')
     if not os.access(path, os.R_OK):
         raise BadData(f'{path}: may not be read. Fix: check its permissions')
+
+
+def _check_folder(path: Path) -> None:
+    if import_module(FORMATS['minari']).data_folder(path) is None:
+        want = 'expected one file, or the folder of a Minari dataset with metadata.json in it'
+        raise BadData(f'{path}: is a folder, {want}. Fix: name the data file itself')
 
 
 def _nearest(path: Path) -> str:
@@ -91,7 +119,7 @@ def _nearest(path: Path) -> str:
 
 
 def _either(kind: str | None) -> str:
-    return kind or ' or '.join(FORMATS)
+    return kind or ' or '.join(name for name in FORMATS if name not in WITHIN)
 
 
 def _looks(path: Path) -> str:

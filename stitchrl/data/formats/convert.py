@@ -21,10 +21,8 @@ NAMES = {  # field of Columns -> the names it may have in a file; the first one 
 }
 AMBIGUOUS = ('dones', 'done')  # does not say whether the task ended or only the recording
 MAX_BYTES = 2**35  # 32 GiB of columns, declared
-MAX_RATIO, SMALL_BYTES = (
-    300,
-    2**28,
-)  # a larger file that unpacks to more than 300 times itself is no recording
+MAX_RATIO, SMALL_BYTES = 300, 2**28  # a larger file that unpacks to more than 300 times itself is no recording
+FLAGS = ('terminal', 'timeout', 'mask', 'valid')
 DAMAGE = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 
 
@@ -54,9 +52,7 @@ def choose(path: Path, has: Callable[[str], bool], found: list[str]) -> tuple[di
             notes += [f'{name}: not used, {present[0]} means the same' for name in present[1:]]
     for field, hint in (('obs', ''), ('action', ''), ('reward', '; zeros will do for cloning')):
         if field not in names:
-            listing = ', '.join(found[:12]) + (', ...' if len(found) > 12 else '')
-            wanted = ' or '.join(NAMES[field])
-            raise BadData(f'{path}: no column {wanted}; found {listing or "none"}. Fix: add or rename it{hint}')
+            raise missing(path, ' or '.join(NAMES[field]), found, hint)
     done = next((name for name in AMBIGUOUS if has(name)), None)
     if done and 'terminal' not in names and 'timeout' not in names:
         raise BadData(
@@ -64,6 +60,17 @@ def choose(path: Path, has: Callable[[str], bool], found: list[str]) -> tuple[di
             'Fix: save the ends of the task as terminals and the time limits as timeouts'
         )
     return names, notes
+
+
+def missing(path: Path, wanted: str, found: list[str], hint: str = '') -> BadData:
+    """The error for a column that is not there; `found`: the first names that are."""
+    listing = ', '.join(found[:12]) + (', ...' if len(found) > 12 else '')
+    return BadData(f'{path}: no column {wanted}; found {listing or "none"}. Fix: add or rename it{hint}')
+
+
+def successors(obs: np.ndarray, final: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(obs, next_obs), one row per step, of T + 1 observations per trajectory; `final` [N] bool marks each last one."""
+    return obs[~final], obs[np.r_[False, ~final[:-1]][: len(final)]]
 
 
 def guard_dtype(path: Path, name: str, dtype: np.dtype) -> None:
@@ -96,9 +103,9 @@ def convert(path: Path, field: str, name: str, x: np.ndarray, notes: list[str]) 
     """One column as `Columns` wants it; appends to `notes` what was decided. Raises BadData."""
     if x.ndim == 0 and field not in ('low', 'high'):
         raise BadData(f'{path}: {name} is a single number. Fix: save one row per step')
-    if field in ('reward', 'terminal', 'timeout') and x.ndim == 2 and x.shape[1] == 1:
+    if field in ('reward', *FLAGS) and x.ndim == 2 and x.shape[1] == 1:
         x = x[:, 0]
-    if field in ('terminal', 'timeout'):
+    if field in FLAGS:
         return _flags(path, name, x)
     if field == 'action' and x.dtype.kind in 'biu':
         return _choices(path, name, x)

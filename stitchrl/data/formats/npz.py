@@ -3,6 +3,8 @@
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +20,35 @@ MEMBERS = 1000
 
 def read(path: Path) -> Columns:
     """The columns of an npz file. Raises BadData, with the column and a fix, for what cannot be used."""
+    with opened(path) as archive:
+        found = arrays_in(archive)
+        names, notes = choose(path, found.__contains__, found)
+        columns = load(path, archive, names, notes)
+    return assemble(columns, names, notes)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive, its directory checked; whatever goes wrong in the block becomes BadData."""
     with reading(path, 'npz', zipfile.BadZipFile, zlib.error), zipfile.ZipFile(path) as archive:
         _agree(path, archive)
-        members = {name.removesuffix('.npy') for name in archive.namelist() if name.endswith('.npy')}
-        names, notes = choose(path, members.__contains__, sorted(members))
-        guard_size(path, {name: _declared(path, archive, name) for name in names.values()})
-        columns = {}
-        for field, name in names.items():
-            with archive.open(f'{name}.npy') as member:
-                array = np.lib.format.read_array(member, allow_pickle=False)
-            columns[field] = convert(path, field, name, array, notes)
-    return assemble(columns, names, notes)
+        yield archive
+
+
+def arrays_in(archive: zipfile.ZipFile) -> list[str]:
+    """The names of the arrays, sorted."""
+    return sorted({name.removesuffix('.npy') for name in archive.namelist() if name.endswith('.npy')})
+
+
+def load(path: Path, archive: zipfile.ZipFile, names: dict[str, str], notes: list[str]) -> dict[str, np.ndarray]:
+    """The arrays called `names` (field -> name), converted; their sizes are checked before the first is read."""
+    guard_size(path, {name: _declared(path, archive, name) for name in names.values()})
+    columns = {}
+    for field, name in names.items():
+        with archive.open(f'{name}.npy') as member:
+            array = np.lib.format.read_array(member, allow_pickle=False)
+        columns[field] = convert(path, field, name, array, notes)
+    return columns
 
 
 def _agree(path: Path, archive: zipfile.ZipFile) -> None:
@@ -51,10 +71,8 @@ def _declared(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[in
             raise BadData(f'{path}: {name} is not a plain array (npy version {version}). Fix: save plain numbers')
         shape, _, dtype = HEADERS[version](member)
         guard_dtype(path, name, dtype)
-        size, held = (
-            math.prod(shape) * dtype.itemsize,
-            archive.getinfo(f'{name}.npy').file_size - member.tell(),
-        )
+        size = math.prod(shape) * dtype.itemsize
+        held = archive.getinfo(f'{name}.npy').file_size - member.tell()
     if size != held:
         raise BadData(f'{path}: {name} declares {size} bytes but holds {held}. Fix: save the file again')
     return shape, size
