@@ -174,7 +174,7 @@ def test_what_cannot_be_shown_is_refused_and_nothing_is_written(tmp_path):
         made(tmp_path, tables=[Table('scores', ('a', 'b'), [(1, 2), (1,)])])
     with pytest.raises(UsageError, match=r"picture 'a maze' has no `alt`"):
         made(tmp_path, pictures=[Picture(b'', 'a maze', ' ')])
-    with pytest.raises(UsageError, match=r"picture 'a maze' is neither a PNG nor the text of an SVG"):
+    with pytest.raises(UsageError, match=r"picture 'a maze' is neither a PNG, a WebP nor the text of an SVG"):
         made(tmp_path, pictures=[Picture(b'GIF89a', 'a maze', 'a maze')])
     assert list(tmp_path.iterdir()) == []
 

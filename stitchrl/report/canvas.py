@@ -4,7 +4,7 @@ The colours stay apart in the common kinds of colour blindness; where one carrie
 carries it too, so that a grey print can be read. Nothing touches matplotlib's global state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ INK, SOFT, FAINT = '#1F2937', '#5B6472', '#E1E5EA'  # titles, text beside them, 
 EDGE = '#9AA3B0'
 SERIES = ('#1A6FBA', '#C65102', '#00785A', '#5E1F7A', '#6B7280')  # each dark enough for text on white
 DPI = 180
+HALO: dict[str, Any] = {'boxstyle': 'square,pad=0.1', 'facecolor': 'white', 'edgecolor': 'none', 'alpha': 0.75}
 APART = 0.065  # of the height of the axes, between the names of two curves
 
 
@@ -54,7 +55,7 @@ def draw_axes(ax: 'Axes', xlabel: str, ylabel: str, percent: bool) -> None:
     ax.tick_params(length=0, labelcolor=SOFT, labelsize=9)
     ax.spines[['top', 'right', 'left']].set_visible(False)
     ax.spines['bottom'].set_color(EDGE)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 2.5, 5, 10]))
     ax.xaxis.set_major_formatter('{x:,.0f}')
     ax.yaxis.set_major_formatter('{x:,g}')
     if percent:
@@ -78,6 +79,22 @@ def draw_curve(ax: 'Axes', k: int, name: str, steps: Any, scores: Any, rate: boo
     style = '-' if k < len(SERIES) else '--'  # the colours are used up
     ax.plot(steps, mean, style, linewidth=2.4, marker=marker, **look)
     return float(steps[-1]), float(mean[-1])
+
+
+def limit(ax: 'Axes', scores: Iterable[Any], levels: Iterable[float]) -> None:
+    """Heights that hold every seed and level; the band of a few seeds may leave them, or it would flatten the rest."""
+    ends = [x for values in (*scores, *levels) for x in (np.min(values), np.max(values))]
+    low, high = float(min(ends)), float(max(ends))
+    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    ax.set_ylim(low - room, high + room)
+
+
+def draw_levels(ax: 'Axes', levels: Mapping[str, float]) -> None:
+    """Named heights to compare with, dashed across the axes."""
+    for name, height in levels.items():
+        ax.axhline(height, color=SOFT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        place: Any = ax.get_yaxis_transform()
+        ax.annotate(name, (0.01, height), (0, 3), place, 'offset points', color=SOFT, size=8.5, bbox=HALO, zorder=5)
 
 
 def name_ends(ax: 'Axes', ends: Mapping[str, tuple[float, float]]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CELL = 0.44  # inches to a cell of a maze
 NARROW, WIDE = 3.2, 9.2  # inches: what a subtitle needs, and what a page holds; cells grow and shrink to fit
 GAP = 0.15  # inches around a picture
+WIDE_CHART, NARROW_CHART = (7.6, 3.9), (4.2, 3.4)  # inches: across a page, and for half of it or a phone
 KEY = 2.6, 0.25  # inches to an entry of the key, across and down
 
 
@@ -84,19 +85,25 @@ def curves(
     *,
     xlabel: str = 'updates',
     rate: bool = False,
+    inches: tuple[float, float] = WIDE_CHART,
+    levels: Mapping[str, float] | None = None,
 ) -> bytes:
     """Learning curves as a PNG, {name: (steps [N], scores [S, N])}: seeds thin, their mean thick in a band.
 
     Mean and band are `statistics.interval` over the seeds, step by step; `rate`: scores in [0, 1], shown in
-    percent. Raises UsageError on no series, shapes that do not fit and scores that are not finite.
+    percent. `levels`: {name: height} of lines to compare with. Raises UsageError on no series, shapes that do not
+    fit and scores that are not finite.
     """
     if not series:
         raise UsageError('no series to draw; give at least one')
-    figure = canvas.blank(7.6, 3.9, 'constrained')
+    figure = canvas.blank(*inches, 'constrained')
     ax = figure.subplots()
     canvas.draw_axes(ax, xlabel, ylabel, rate)
     ends = {name: canvas.draw_curve(ax, k, name, *pair, rate) for k, (name, pair) in enumerate(series.items())}
+    if not rate:
+        canvas.limit(ax, [scores for _, scores in series.values()], (levels or {}).values())
     canvas.name_ends(ax, ends)
+    canvas.draw_levels(ax, levels or {})
     return canvas.png(figure, path)
 
 

@@ -1,23 +1,28 @@
 """A result as one HTML file that opens anywhere: no network, no script, readable on a phone and on paper."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from stitchrl.errors import UsageError
+from stitchrl.report.picture import Picture
 from stitchrl.report.statistics import Interval
+
+MARKS = {  # of a verdict: colour, words for ears, shape
+    True: ('good', 'holds', 'M6.5 12.5l3.8 3.8 7.2-8'),
+    False: ('bad', 'does not hold', 'M8 8l8 8M16 8l-8 8'),
+    None: ('open', 'left open', 'M7 12h10'),
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A statement that was put to the test."""
+    """A statement that was put to the test; None where the test left it open."""
 
     text: str
-    holds: bool
+    holds: bool | None
 
 
 @dataclass(frozen=True)
@@ -49,31 +54,14 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A PNG, or the text of an SVG; `alt` tells those who cannot see it what it shows."""
+class Section:
+    """A part of the page under a heading, in this order; `beside` sets its pictures next to one another."""
 
-    image: bytes | str
-    caption: str
-    alt: str
-
-    @property
-    def source(self) -> str:
-        """The picture as an address that holds it; a script in an SVG does not run there."""
-        kind, image = ('svg+xml', self.image.encode()) if isinstance(self.image, str) else ('png', self.image)
-        return f'data:image/{kind};base64,{base64.b64encode(image).decode()}'
-
-    @property
-    def width(self) -> int | None:
-        """What a PNG asks for, in the page's pixels of 1/96 inch, so that letters in all pictures are alike."""
-        if isinstance(self.image, str):
-            return None
-        from PIL import Image, UnidentifiedImageError
-
-        try:
-            with Image.open(BytesIO(self.image), formats=['PNG']) as image:
-                return round(image.width / image.info.get('dpi', (96, 96))[0] * 96)
-        except UnidentifiedImageError:
-            raise UsageError(f'the picture {self.caption!r} is neither a PNG nor the text of an SVG') from None
+    title: str
+    text: Sequence[str] = ()  # paragraphs
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    beside: bool = False
 
 
 def write(
@@ -84,36 +72,58 @@ def write(
     pictures: Sequence[Picture] = (),
     notes: Sequence[str] = (),
     reproduce: Mapping[str, Any] | None = None,
+    sections: Sequence[Section] = (),
+    headline: str | None = None,
 ) -> Path:
     """Write the page to `path` and return it. Every text is plain text and shown as it stands.
 
+    `tables` and `pictures` come before the `sections`. `headline` stands over the verdict; default: how many hold.
+
     `reproduce`: what somebody else needs to see the same; `command` stands first, in a box of its own. A
     value may be a mapping or a list. Raises UsageError on a row that is not as long as its header, on a picture
-    without `alt` and on bytes that are no PNG.
+    without `alt` and on bytes that are neither PNG nor WebP.
     """
-    check(tables, pictures)
+    sections = [Section('', (), tables, pictures), *sections]
+    for section in sections:
+        check(section.tables, section.pictures)
     facts = dict(reproduce or {})
     html = template().render(
         title=title,
         verdict=verdict,
-        tables=[(table, numeric(table)) for table in tables],
-        pictures=pictures,
+        headline=headline or counted(verdict),
+        marks=MARKS,
+        sections=sections,
         notes=notes,
         command=facts.pop('command', None),
         facts=facts,
     )
     path = Path(path)
-    path.write_text(html, encoding='utf-8')
+    try:
+        path.write_text(html, encoding='utf-8')
+    except OSError as error:
+        raise UsageError(
+            f'{path}: cannot be written ({error.strerror}); name a file in a folder that is there'
+        ) from None
     return path
 
 
 def template() -> Any:
     """page.html, with everything that is put into it escaped and nothing left out silently."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    env = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    load = FunctionLoader(lambda name: files('stitchrl.report').joinpath(name).read_text('utf-8'))
+    env = Environment(loader=load, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.tests |= {'whisker': lambda cell: isinstance(cell, Whisker), 'listed': listed}
-    return env.from_string(files('stitchrl.report').joinpath('page.html').read_text('utf-8'))
+    env.filters |= {'flush': numeric}
+    return env.get_template('page.html')
+
+
+def counted(verdict: Sequence[Verdict]) -> str:
+    """How many statements hold."""
+    held, count = sum(one.holds is True for one in verdict), len(verdict)
+    if held == count:
+        return 'It holds' if held == 1 else f'All {held} statements hold'
+    return f'{held} of {count} statements hold'
 
 
 def listed(value: Any) -> bool:

@@ -54,3 +54,11 @@ def curves(rows: Iterable[Mapping[str, Any]], field: str = 'return') -> tuple[li
             )
     steps = sorted(sizes[first])
     return steps, np.array([[seen[seed][step] for step in steps] for seed in sorted(seen)], float)
+
+
+def last(rows: Iterable[Mapping[str, Any]], k: int = 5, field: str = 'return') -> np.ndarray:
+    """Scores [S, E] of each seed's last k evaluations, or of all where it has fewer, one after another."""
+    if k < 1:
+        raise UsageError(f'k is {k}; expected at least 1 evaluation')
+    scores = curves(rows, field)[1][:, -k:]
+    return scores.reshape(len(scores), -1)

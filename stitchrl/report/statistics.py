@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from stitchrl.data.references import Reference
-from stitchrl.errors import UsageError
-from stitchrl.report.scores import curves, table
+from stitchrl.report.scores import curves, last, table
 
 MANY = 10  # seeds from which a bootstrap over them is worth its name
 
@@ -56,17 +55,17 @@ def interval(scores: Any, *, rate: bool = False, level: float = 0.95, seed: int 
     mean, ends = float(means.mean()), (None, None)
     if count == 1:
         method = 'no interval from one seed'
-    elif _equal(means) and not (rate and episodes):
+    elif equal(means) and not (rate and episodes):
         method = 'no interval, all seeds scored the same'
-    elif _equal(means):
+    elif equal(means):
         ends, method = wilson(mean, values.size, level), 'Wilson over episodes, within-seed'
     elif count < MANY:
-        half = _t((1 + level) / 2, count - 1) * float(means.std(ddof=1)) / count**0.5
+        half = student((1 + level) / 2, count - 1) * float(means.std(ddof=1)) / count**0.5
         ends, method = (mean - half, mean + half), 't-interval'
         ends = (max(ends[0], 0.0), min(ends[1], 1.0)) if rate else ends
     else:
         mean, method = float(iqm(means)), 'bootstrap of the IQM'
-        ends = _bootstrap(values, level, seed, resamples)
+        ends = bootstrap(values, level, seed, resamples)
     return Interval(mean, *ends, method, count, episodes, level)
 
 
@@ -93,11 +92,19 @@ def lower_bound(ours: Any, theirs: Any, level: float = 0.95) -> float | None:
     can be none: one side has a single seed, or neither varies.
     """
     a, b = table(ours).mean(1), table(theirs).mean(1)
-    if min(len(a), len(b)) < 2 or (_equal(a) and _equal(b)):
+    if min(len(a), len(b)) < 2 or (equal(a) and equal(b)):
         return None
+    return float(a.mean() - b.mean()) - welch(a, b, level)
+
+
+def welch(a: np.ndarray, b: np.ndarray, probability: float) -> float:
+    """How far mean(a) - mean(b) of values [S] and [R] strays upwards, in `probability` of repetitions, at most.
+
+    Two or more values on each side, of which some differ (Welch, 1947).
+    """
     va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    return float(a.mean() - b.mean() - _t(level, freedom) * (va + vb) ** 0.5)
+    return student(probability, freedom) * float(va + vb) ** 0.5
 
 
 def last_mean(rows: Iterable[Mapping[str, Any]], k: int = 5, field: str = 'return', **options: Any) -> Interval:
@@ -105,10 +112,7 @@ def last_mean(rows: Iterable[Mapping[str, Any]], k: int = 5, field: str = 'retur
 
     `rows` as in eval.jsonl, one per episode; options as for `interval`.
     """
-    if k < 1:
-        raise UsageError(f'k is {k}; expected at least 1 evaluation')
-    last = curves(rows, field)[1][:, -k:]
-    return interval(last.reshape(len(last), -1), **options)
+    return interval(last(rows, k, field), **options)
 
 
 def best(rows: Iterable[Mapping[str, Any]], field: str = 'return', **options: Any) -> Interval:
@@ -123,17 +127,19 @@ def normalised(returns: Any, reference: Reference) -> Any:
     return 100 * (returns - reference.random) / (reference.expert - reference.random)
 
 
-def _equal(means: np.ndarray) -> bool:
+def equal(means: np.ndarray) -> bool:
+    """Whether values are the same but for rounding."""
     return bool(np.ptp(means) <= 1e-12 * abs(means).max())
 
 
-def _t(probability: float, freedom: float) -> float:
+def student(probability: float, freedom: float) -> float:
+    """The quantile of Student's t."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
 
 
-def _bootstrap(values: np.ndarray, level: float, seed: int, resamples: int) -> tuple[float, float]:
+def bootstrap(values: np.ndarray, level: float, seed: int, resamples: int) -> tuple[float, float]:
     """Draw seeds, then episodes of each drawn seed, both with replacement; quantiles of their IQM."""
     rng = np.random.default_rng(seed)
     count, episodes = values.shape
