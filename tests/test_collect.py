@@ -1,15 +1,13 @@
 """Recordings of the maze: each kind is what it says, its rows are true, and they cover all there is."""
 
 from collections import defaultdict
-from dataclasses import replace
 
 import jax
 import jax.random as jr
 import numpy as np
 import pytest
 
-from stitchrl.data.collect import KINDS, LENGTH, random_transitions, segments
-from stitchrl.envs.gridworld import GridWorld
+from stitchrl.data.collect import KINDS, LENGTH, segments
 from stitchrl.envs.maps import BESIDE
 from stitchrl.envs.pointmaze import RADIUS, PointMaze
 from stitchrl.errors import UsageError
@@ -174,35 +172,3 @@ def test_bad_requests_are_refused_in_words(name, kind, message):
     tiny = PointMaze.from_text('#####\n#S.G#\n#####')
     with pytest.raises(UsageError, match=message):
         segments(tiny if name == 'tiny' else PointMaze.create(name), jr.key(0), 10, kind)
-
-
-@pytest.mark.parametrize('slip', [0.0, 0.3])
-def test_random_episodes_in_the_grid_follow_its_matrices(slip):
-    grid = GridWorld.create('rooms', slip=slip, horizon=20, anywhere=True)
-    columns = random_transitions(grid, jr.key(0), 20_000)
-    before, after = columns.obs.argmax(1), columns.next_obs.argmax(1)
-    chance = grid.transition_matrix()[before, columns.action, after]
-    assert chance.min() > 0
-    assert (columns.terminal == (after == int(grid.goal))).all()
-    assert (columns.reward == columns.terminal).all()
-    ends = np.flatnonzero(columns.terminal | columns.timeout)
-    lengths = np.diff(ends, prepend=-1)
-    assert lengths.max() == 20
-    assert (lengths[columns.timeout[ends]] == 20).all()
-    np.testing.assert_allclose(np.bincount(columns.action) / len(columns), 0.2, atol=0.02)
-    tried = np.zeros((grid.walls.size, 5), bool)
-    tried[before, columns.action] = True
-    assert tried.sum() == 5 * (~np.asarray(grid.walls)).sum() - 5  # all but those of the goal
-    assert (columns.low, columns.high) == (None, None)
-
-
-def test_random_actions_of_the_maze_fill_their_bounds():
-    columns = random_transitions(PointMaze.create('umaze', horizon=30), jr.key(0), 5000)
-    assert (columns.low, columns.high) == ((-1, -1), (1, 1))
-    np.testing.assert_allclose(np.quantile(columns.action, [0, 0.5, 1], axis=0).T, [[-1, 0, 1]] * 2, atol=0.05)
-
-
-def test_random_episodes_need_a_horizon():
-    maze = PointMaze.create('umaze')
-    with pytest.raises(UsageError, match='states no horizon'):
-        random_transitions(replace(maze, spec=replace(maze.spec, horizon=None)), jr.key(0), 10)

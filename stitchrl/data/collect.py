@@ -1,6 +1,5 @@
-"""Recordings made in the package's own worlds, as columns. Nothing here learns."""
+"""Recordings of the maze: short segments of many ways, as columns. Nothing here learns."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,9 +8,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from stitchrl.core.spec import Continuous, Discrete
 from stitchrl.data.columns import Columns
-from stitchrl.envs.env import Env, State
+from stitchrl.data.rollouts import BATCH, Rows, whole
+from stitchrl.envs.env import State
 from stitchrl.envs.maps import distances
 from stitchrl.envs.pointmaze import RADIUS, SPEED, PointMaze, cell_of, slide
 from stitchrl.errors import UsageError
@@ -20,20 +19,6 @@ KINDS = ('stitch', 'cut', 'along')
 REACH = 4  # cells from a segment's start to its target at most
 LENGTH = 40  # steps after which a segment is cut in any case
 NOISE = 0.5  # standard deviation of the noise on the controller's action
-BATCH = 1024  # episodes played at once
-
-Space = Continuous | Discrete
-
-
-class Rows(NamedTuple):
-    """One episode of at most L steps; `keep` is a run of ones, then zeros where it is over."""
-
-    obs: jax.Array  # [L, ...]
-    action: jax.Array  # [L, A] or [L] int32
-    reward: jax.Array  # [L]
-    terminal: jax.Array  # [L] bool
-    next_obs: jax.Array  # [L, ...]
-    keep: jax.Array  # [L] bool
 
 
 class Plan(NamedTuple):
@@ -56,64 +41,6 @@ def segments(maze: PointMaze, key: jax.Array, transitions: int, kind: str = 'sti
     A walk that does not reach the goal is cut (timeout). UsageError: unknown kind, start and goal too near.
     """
     return whole(partial(walks, maze, plan_of(maze, kind)), key, transitions, maze.spec.action)
-
-
-def random_transitions(env: Env, key: jax.Array, transitions: int) -> Columns:
-    """Episodes of uniformly random actions from `env.reset`: whole ones, `transitions` rows or a few more."""
-    horizon = env.spec.horizon
-    if horizon is None:
-        raise UsageError('the environment states no horizon, and random episodes may never end; set one')
-    return whole(partial(plays, env, horizon), key, transitions, env.spec.action)
-
-
-def whole(play: Callable[[jax.Array], Rows], key: jax.Array, transitions: int, action: Space) -> Columns:
-    """Call `play` (key -> Rows with a leading axis of episodes) until there are enough rows."""
-    parts: list[Rows] = []
-    rows = 0
-    while rows < transitions:
-        parts.append(jax.tree.map(np.asarray, play(jr.fold_in(key, len(parts)))))
-        rows += int(parts[-1].keep.sum())
-    every = jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
-    count = 1 + int(np.searchsorted(every.keep.sum(1).cumsum(), transitions))
-    return columns_of(jax.tree.map(lambda column: column[:count], every), action)
-
-
-def columns_of(rows: Rows, action: Space) -> Columns:
-    """Episodes [N, L, ...] one after another, without the steps that are not kept."""
-    last = rows.keep & ~np.pad(rows.keep[:, 1:], ((0, 0), (0, 1)))
-    low, high = (action.low, action.high) if isinstance(action, Continuous) else (None, None)
-    kept = jax.tree.map(lambda column: column[rows.keep], rows)
-    timeout = np.asarray(last & ~rows.terminal)[rows.keep]
-    return Columns(kept.obs, kept.action, kept.reward, kept.terminal, timeout, kept.next_obs, low, high)
-
-
-@partial(jax.jit, static_argnums=1)
-def plays(env: Env, horizon: int, key: jax.Array) -> Rows:
-    """Episodes of random actions, [BATCH, horizon, ...]."""
-    return jax.vmap(partial(play, env, horizon))(jr.split(key, BATCH))
-
-
-def play(env: Env, horizon: int, key: jax.Array) -> Rows:
-    """One episode of random actions."""
-
-    def one(carry: tuple[State, jax.Array], k: jax.Array) -> tuple[tuple[State, jax.Array], Rows]:
-        state, alive = carry
-        k_action, k_step = jr.split(k)
-        action = random_action(env.spec.action, k_action)
-        after = env.step(state, action, k_step)
-        row = Rows(state.obs, action, after.reward, after.terminated, after.obs, alive)
-        return (after, alive & ~after.terminated & ~after.truncated), row
-
-    k_reset, k_steps = jr.split(key)
-    begin = env.reset(k_reset), jnp.array(True)
-    return jax.lax.scan(one, begin, jr.split(k_steps, horizon))[1]
-
-
-def random_action(action: Space, key: jax.Array) -> jax.Array:
-    """Uniform in the action space: [A] float32, or [] int32."""
-    if isinstance(action, Discrete):
-        return jr.randint(key, (), 0, action.n)
-    return jr.uniform(key, (action.dim,), minval=jnp.array(action.low), maxval=jnp.array(action.high))
 
 
 @jax.jit

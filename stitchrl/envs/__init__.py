@@ -16,6 +16,9 @@ DEVICE = {
         'PointMaze',
         'a disc in a maze of many ways, the one of the demo',
     ),
+    'pointmass/easy': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, one corner to turn'),
+    'pointmass/medium': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, a winding way'),
+    'pointmass/hard': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, four rooms'),
 }
 
 

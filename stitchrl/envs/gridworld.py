@@ -95,6 +95,12 @@ class GridWorld(Env):
             return jnp.stack([cell % self.walls.shape[1], cell // self.walls.shape[1]]).astype(jnp.float32)
         return jax.nn.one_hot(cell, self.walls.size)
 
+    def place(self, obs: jax.Array) -> jax.Array:
+        """The state s [...] int32 of observations [..., *obs]: the inverse of `observe`."""
+        if self.spec.obs.shape == (2,):
+            return (obs[..., 1] * self.walls.shape[1] + obs[..., 0]).astype(jnp.int32)
+        return obs.argmax(-1).astype(jnp.int32)
+
     def reset(self, key: jax.Array) -> State:
         """Begin in the start cell, or with `anywhere` in any cell of floor but the goal."""
         floor = ~self.walls.ravel() & (jnp.arange(self.walls.size) != self.goal)

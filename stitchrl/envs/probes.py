@@ -21,8 +21,8 @@ import jax.random as jr
 import numpy as np
 
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
-from stitchrl.data.collect import random_transitions
 from stitchrl.data.columns import Columns
+from stitchrl.data.rollouts import random_transitions
 from stitchrl.envs.env import Env, State
 from stitchrl.errors import UsageError
 
