@@ -1,13 +1,17 @@
 """Q on pairs that the data holds and on those it does not: by hand, and on agents."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import pytest
 import tiny
 
+from stitchrl.core.learner import Learner, adam
 from stitchrl.core.spec import Discrete, Observation, Spec
 from stitchrl.errors import UsageError
+from stitchrl.nets.heads import Critic
 from stitchrl.report.unseen import by_support, table, tried
 
 Q = np.array(
@@ -59,9 +63,14 @@ def test_the_table_is_what_each_agent_says_of_each_pair():
     assert (larger >= values).all()
 
 
+class Lone(eqx.Module):
+    """An agent with one critic, as DQN has it."""
+
+    critic: Learner
+
+
 def test_an_agent_with_one_critic_is_read_as_it_is():
-    spec = Spec(Observation((3,)), Discrete(4))
-    agents = tiny.agents('discrete_cql', spec, seeds=2)
+    net = Critic(Spec(Observation((3,)), Discrete(4)), (8,), 'uniform', key=jr.key(0))
+    agents = jax.tree.map(lambda leaf: leaf[None], Lone(Learner.create(net, adam(1e-3))))
     obs = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
-    first = jax.tree.map(lambda leaf: leaf[0], agents)
-    np.testing.assert_allclose(table(agents, obs, 4)[0], first.critic.net.torso(obs), rtol=1e-5)
+    np.testing.assert_allclose(table(agents, obs, 4)[0], net.torso(obs), rtol=1e-5)
