@@ -38,7 +38,7 @@ def look(k: int, control: bool = False) -> dict[str, Any]:
     """Colour, marker and line of the k-th series."""
     if control:
         return {'color': CONTROL, 'marker': 'X', 'linestyle': '--'}
-    return {'color': SERIES[k % 4], 'marker': MARKERS[k % 5], 'linestyle': '-'}
+    return {'color': (*SERIES[:4], INK)[k % 5], 'marker': MARKERS[k % 5], 'linestyle': '-'}
 
 
 def dots(ax: 'Axes', k: int, x: Any, found: Sequence[Interval], label: str, control: bool = False, **more: Any) -> None:
