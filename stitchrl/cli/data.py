@@ -1,15 +1,17 @@
-"""`stitch data inspect PATH`: look at a recording before anything is trained on it."""
+"""`stitch data inspect PATH`, `stitch data make NAME`: look at recordings, and make some."""
 
 import argparse
 import json
 from dataclasses import asdict
 
+from stitchrl.cli import data_make
 from stitchrl.data.formats import FORMATS
 
 
 def main(argv: list[str]) -> int:
     """Run `stitch data ...`. Exit code 0, or 4 when the recording has errors; raises StitchError."""
-    return inspect(_parser().parse_args(argv))
+    args = _parser().parse_args(argv)
+    return args.run(args)
 
 
 def inspect(args: argparse.Namespace) -> int:
@@ -33,7 +35,7 @@ def inspect(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser('stitch data', description='Look at recordings.')
+    parser = argparse.ArgumentParser('stitch data', description='Look at recordings, and make some.')
     verbs = parser.add_subparsers(dest='verb', required=True)
     verb = verbs.add_parser(
         'inspect',
@@ -41,9 +43,11 @@ def _parser() -> argparse.ArgumentParser:
         description='Say what a recording holds and what is wrong with it. Exit code 4 if it has errors.',
         epilog='example: stitch data inspect recording.hdf5 --low -1 --high 1',
     )
-    verb.add_argument('path', metavar='PATH', help='the recording, a file')
+    verb.add_argument('path', metavar='PATH', help='the recording, a file or the folder of a Minari dataset')
     verb.add_argument('--format', choices=list(FORMATS), help='what it is, where its name says something else')
     verb.add_argument('--low', type=float, nargs='+', help='lower action bounds, one number or one per dimension')
     verb.add_argument('--high', type=float, nargs='+', help='upper action bounds')
     verb.add_argument('--json', action='store_true', help='everything as JSON')
+    verb.set_defaults(run=inspect)
+    data_make.add(verbs)
     return parser

@@ -38,7 +38,7 @@ def listing(group: h5py.Group, most: int = SHOWN) -> list[str]:
     return [group.id.get_objname_by_idx(i).decode(errors='replace') for i in range(min(most, len(group)))]
 
 
-def member(path: Path, group: h5py.Group, name: str) -> h5py.Dataset | h5py.Group:
+def member(path: Path, group: h5py.Group, name: str) -> h5py.Dataset | h5py.Group | h5py.Datatype:
     """What the group holds under `name`. The link is looked at before it is followed: it could open another file."""
     if group.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
         said = label(group, name)

@@ -94,8 +94,8 @@ def from_hdf5(path: Path) -> dict[str, Episode]:
             raise BadData(f'{path}: {len(file):,} episodes, at most {MAX_EPISODES:,} are read. Fix: save it in parts')
         names = [name for name in hdf5.listing(file, MAX_EPISODES) if re.fullmatch(r'episode_\d+', name)]
         sets = {name: columns_of(path, file, name) for name in sorted(names, key=natural)}
-        sizes = {hdf5.label(x.parent, name): x for columns in sets.values() for name, x in columns.items()}
-        guard_size(path, {name: (x.shape, hdf5.declared(x)) for name, x in sizes.items()})
+        every = {f'{name}/{part}': x for name, columns in sets.items() for part, x in columns.items()}
+        guard_size(path, {name: (x.shape, hdf5.declared(x)) for name, x in every.items()})
         return {name: {part: x[()] for part, x in columns.items()} for name, columns in sets.items()}
 
 

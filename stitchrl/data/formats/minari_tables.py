@@ -109,11 +109,9 @@ def array(file: Path, name: str, column: Any) -> np.ndarray:
     """A column of numbers, or of rows of equally many numbers, as [N] or [N, width]."""
     size = column.type.list_size if isinstance(column.type, pa.FixedSizeListType) else None
     values = column if size is None else column.flatten()
-    if column.null_count or values.null_count:
-        row = (
-            int(np.flatnonzero(column.is_null())[0]) if column.null_count else int(values.is_null().index(True)) // size
-        )
-        raise BadData(f'{file}: {name}, row {row}: empty. Fix: record a value for every step')
+    for empty, rows in ((column.is_null(), 1), (values.is_null(), size or 1)):
+        if len(bad := np.flatnonzero(empty)):
+            raise BadData(f'{file}: {name}, row {bad[0] // rows}: empty. Fix: record a value for every step')
     try:
         dtype = np.dtype(values.type.to_pandas_dtype())
     except NotImplementedError:

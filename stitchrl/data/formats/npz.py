@@ -1,6 +1,7 @@
 """npz, the zip of numpy arrays, one array per column. Pickled objects in it are refused, never opened."""
 
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchrl.data.columns import Columns
-from stitchrl.data.formats.convert import assemble, choose, convert, guard_dtype, guard_size, reading
+from stitchrl.data.formats.convert import NAMES, assemble, choose, convert, guard_dtype, guard_size, reading
 from stitchrl.errors import BadData
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -49,6 +50,25 @@ def load(path: Path, archive: zipfile.ZipFile, names: dict[str, str], notes: lis
             array = np.lib.format.read_array(member, allow_pickle=False)
         columns[field] = convert(path, field, name, array, notes)
     return columns
+
+
+def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """An npz file, whole or not at all: written beside it, synced, renamed. Equal arrays give equal bytes."""
+    hidden = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        with hidden.open('wb') as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.replace(path)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def arrays_of(columns: Columns) -> dict[str, np.ndarray]:
+    """Columns as the arrays that `read` makes them of: D4RL's names, bounds included."""
+    values = {names[0]: getattr(columns, field) for field, names in NAMES.items()}
+    return {name: np.asarray(x) for name, x in values.items() if x is not None}
 
 
 def _agree(path: Path, archive: zipfile.ZipFile) -> None:

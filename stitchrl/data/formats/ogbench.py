@@ -34,8 +34,8 @@ NAMES = {  # how a column is converted -> its name in the file
 }
 NEEDED = ('obs', 'action', 'timeout')
 NO_REWARDS = (
-    'no rewards: zeros here, enough for cloning; all else needs those of one task, see '
-    '`stitch data make NAME-singletask --from FILE`, or `Dataset.relabel`'
+    'no rewards: zeros here, enough for cloning; all else needs those of one task: make the set with '
+    '-singletask, save rewards and masks beside the other columns, or relabel'
 )
 
 
