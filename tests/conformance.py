@@ -14,7 +14,7 @@ import numpy as np
 from stitchrl.algos import algorithm
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
-from stitchrl.loops.offline import UPDATE, create, many, roots
+from stitchrl.loops.offline import UPDATE, State, begin, create, many, renew, roots
 
 SEEDS, CHUNK, STEPS = 3, 3, 200
 
@@ -36,6 +36,17 @@ ROWS = {
     'bc, discrete': Row('bc', discrete=True),
     'filtered_bc': Row('filtered_bc'),
     'td3_bc': Row('td3_bc', targets={'actor_target': 'actor', 'critic_target': 'critic'}),
+    'sarsa': Row('sarsa', targets=IQL),
+    'sarsa, discrete': Row('sarsa', discrete=True, targets=IQL),
+    'awr': Row('awr', {'refresh': 2}),
+    'awr, discrete': Row('awr', {'refresh': 2}, discrete=True),
+    'cql': Row('cql', {'samples': 2}, targets=IQL),
+    'cql, every switch': Row(
+        'cql',
+        {'samples': 2, 'lagrange': 1.0, 'max_backup': True, 'entropy_backup': True, 'warmup': 3, 'n_steps': 2},
+        targets=IQL,
+    ),
+    'discrete_cql': Row('discrete_cql', {'period': 2}, discrete=True),
     'iql': Row('iql', {'n_steps': 2}, targets=IQL),
     'iql, discrete': Row('iql', discrete=True, targets=IQL),
     'iql, late': Row('iql', {'extract': 'late'}, targets=IQL),
@@ -73,7 +84,9 @@ class Trained:
 
     def chunk(self, agents: Any, data: Dataset, seed: int, start: int) -> tuple[Any, dict[str, np.ndarray]]:
         """CHUNK updates by the package's own loop, which takes the buffers of what it is given: a copy."""
-        return many(jax.tree.map(jnp.copy, agents), data, roots(seed, SEEDS, UPDATE), jnp.int32(start), CHUNK)
+        state = begin(jax.tree.map(jnp.copy, agents), data)
+        (agents, _), each = many(state, data, roots(seed, SEEDS, UPDATE), jnp.int32(start), CHUNK)
+        return agents, each
 
     def agent(self, seed: int) -> Any:
         """One of the three fresh agents."""
@@ -111,11 +124,12 @@ def counted(algo: type, traces: list[Any]) -> type:
 
 @jax.jit
 def run(agent: Any, data: Dataset, root: jax.Array, start: jax.Array, stop: jax.Array) -> Any:
-    def one(t: jax.Array, agent: Any) -> Any:
+    def one(t: jax.Array, state: State) -> State:
+        agent, labels = renew(state, data, t)
         k_data, k_update = jr.split(jr.fold_in(root, t))
-        return agent.update(agent.draw(data, k_data), k_update, t)[0]
+        return State(agent.update(agent.draw(data.with_labels(labels), k_data), k_update, t)[0], labels)
 
-    return jax.lax.fori_loop(start, stop, one, agent)
+    return jax.lax.fori_loop(start, stop, one, State(agent, agent.label(data))).agents
 
 
 def same(one: Any, other: Any) -> bool:

@@ -19,7 +19,7 @@ from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
 from stitchrl.envs.probes import PROBES, create, probe_columns
 from stitchrl.loops import offline
-from stitchrl.loops.offline import UPDATE, many, roots
+from stitchrl.loops.offline import UPDATE, begin, many, roots
 
 GAMMA, ROWS_OF_DATA, CHUNK = 0.8, 256, 100
 VALUE_OFF, ACTION_OFF = 0.05, 0.15  # how far an answer may lie from the one worked by hand
@@ -96,9 +96,10 @@ def learn(row: Row, probe: str, again: bool = False) -> Any:
     if again:
         parts = {field.name: getattr(agents, field.name) for field in fields(agents)}
         agents = type('Again', (module.ALGO,), {})(**parts)  # another class is another program
+    state = begin(agents, data)
     for start in range(0, row.updates, CHUNK):
-        agents, _ = many(agents, data, roots(0, 1, UPDATE), jnp.int32(start), CHUNK)
-    return jax.tree.map(lambda leaf: leaf[0], agents)
+        state, _ = many(state, data, roots(0, 1, UPDATE), jnp.int32(start), CHUNK)
+    return jax.tree.map(lambda leaf: leaf[0], state.agents)
 
 
 def check(name: str, probe: str, again: bool = False) -> None:

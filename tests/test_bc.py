@@ -11,7 +11,7 @@ from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
-from stitchrl.loops.offline import UPDATE, create, many, roots
+from stitchrl.loops.offline import UPDATE, begin, create, many, roots
 from stitchrl.maths.dists import Categorical, Normal
 
 ARM = Spec(Observation((2,)), Continuous(1, (-1.0,), (1.0,)))
@@ -120,7 +120,8 @@ def fork(n=64):
 def test_one_gaussian_averages_and_a_mixture_keeps_apart(head):
     data = fork()
     agents = create(BC, data.spec, Config(head=head, **SMALL), seed=0, seeds=1)
-    agents, _ = many(agents, jax.device_put(data), roots(0, 1, UPDATE), jnp.int32(0), 200)
+    data = jax.device_put(data)
+    (agents, _), _ = many(begin(agents, data), data, roots(0, 1, UPDATE), jnp.int32(0), 200)
     agent = jax.tree.map(lambda x: x[0], agents)
     action = float(agent.act((), jnp.ones((1, 2)), jr.key(0))[0][0, 0])
     if head == 'mixture':

@@ -10,7 +10,7 @@ import pytest
 
 from stitchrl.algos.offline import bc, filtered_bc
 from stitchrl.data.dataset import Dataset
-from stitchrl.loops.offline import UPDATE, create, many, roots
+from stitchrl.loops.offline import UPDATE, begin, create, many, roots
 
 
 def recording(episodes=40, length=5):
@@ -40,6 +40,7 @@ def test_it_does_what_the_best_did_and_bc_what_most_did(module, expected):
     cfg = module.Config(hidden=(16,), lr=0.01, batch=64, steps=200, head='deterministic')
     data = module.ALGO.select(recording(), cfg)
     agents = create(module.ALGO, data.spec, cfg, seed=0, seeds=1)
-    agents, _ = many(agents, jax.device_put(data), roots(0, 1, UPDATE), jnp.int32(0), 200)
+    data = jax.device_put(data)
+    (agents, _), _ = many(begin(agents, data), data, roots(0, 1, UPDATE), jnp.int32(0), 200)
     action = jax.tree.map(lambda x: x[0], agents).act((), jnp.zeros((1, 1)), jr.key(0))[0]
     assert float(action[0, 0]) == pytest.approx(expected, abs=0.1)

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stitchrl.maths.losses import expectile
+from stitchrl.maths.losses import advantage_weight, expectile, squared_errors
 
 
 def test_expectile_by_hand():
@@ -45,3 +45,13 @@ def test_descending_the_loss_arrives_at_the_expectile(tau):
     step = lambda _, c: c - 0.1 * slope_at(c, targets, tau)
     found = jax.lax.fori_loop(0, 300, step, jnp.float32(0))
     assert found == pytest.approx(scipy.stats.expectile(np.asarray(targets, float), tau), abs=1e-4)
+
+
+def test_squared_errors_by_hand():
+    """y = 1, 2 against 0, 2 and 1, 4: means 1/2 and 2."""
+    assert squared_errors(jnp.array([[0.0, 2.0], [1.0, 4.0]]), jnp.array([1.0, 2.0])) == pytest.approx(2.5)
+
+
+def test_advantage_weight_by_hand():
+    got = advantage_weight(jnp.array([-1.0, 0.0, 0.5, 9.0]), 2.0, 5.0)
+    np.testing.assert_allclose(got, [np.exp(-2), 1, np.e, 5], rtol=1e-6)

@@ -14,7 +14,7 @@ from stitchrl.algos.offline import bc
 from stitchrl.core.agent import Agent
 from stitchrl.core.learner import Learner, adam
 from stitchrl.data.dataset import Dataset
-from stitchrl.loops.offline import CREATE, INSPECT, UPDATE, create, first_broken, many, means, roots, updates
+from stitchrl.loops.offline import CREATE, INSPECT, UPDATE, begin, create, first_broken, many, means, roots, updates
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def test_another_start_or_seed_does():
 
 
 def test_metrics_are_means_over_the_chunk_for_each_seed():
-    agents, each = many(fresh(), DATA, roots(0, 3, UPDATE), jnp.int32(0), 4)
+    (agents, _), each = many(begin(fresh(), DATA), DATA, roots(0, 3, UPDATE), jnp.int32(0), 4)
     assert each['walk/place'].shape == (4, 3)
     part = walk()[0]
     np.testing.assert_allclose(part.info['walk/place'], np.asarray(each['walk/place']).mean(0), rtol=1e-6)
@@ -219,11 +219,11 @@ def test_a_compiled_run_of_bc_in_7_and_193_equals_199_and_1():
     start = create(bc.BC, data.spec, cfg, seed=0, seeds=2)
     results = []
     for cuts in [(0, 7, 200), (0, 199, 200)]:
-        agents = jax.tree.map(jnp.copy, start)
+        state = begin(jax.tree.map(jnp.copy, start), data)
         for a, b in pairwise(cuts):
-            agents, _ = many(agents, data, root, jnp.int32(a), b - a)
-        results.append(agents)
+            state, _ = many(state, data, root, jnp.int32(a), b - a)
+        results.append(state.agents)
     jax.tree.map(np.testing.assert_array_equal, *results)
-    agents, _ = many(jax.tree.map(jnp.copy, start), data, root, jnp.int32(1), 199)
-    agents, _ = many(agents, data, root, jnp.int32(0), 1)
-    assert not np.array_equal(agents.actor.net.log_std, results[0].actor.net.log_std)  # the order matters
+    state, _ = many(begin(jax.tree.map(jnp.copy, start), data), data, root, jnp.int32(1), 199)
+    state, _ = many(state, data, root, jnp.int32(0), 1)
+    assert not np.array_equal(state.agents.actor.net.log_std, results[0].actor.net.log_std)  # the order matters

@@ -9,9 +9,16 @@ from stitchrl.errors import UsageError
 ALGORITHMS = {
     'bc': ('stitchrl.algos.offline.bc', 'imitate every action of the data'),
     'filtered_bc': ('stitchrl.algos.offline.filtered_bc', 'imitate the best tenth of the episodes'),
+    'awr': ('stitchrl.algos.offline.awr', 'imitate every step by how much better it went than expected'),
+    'sarsa': ('stitchrl.algos.offline.sarsa', 'values of what the recorder did, one step of improvement on it'),
     'td3_bc': (
         'stitchrl.algos.offline.td3_bc',
         'deterministic policy gradient, held near the data by an imitation term',
+    ),
+    'cql': ('stitchrl.algos.offline.cql', 'soft actor-critic whose Q is pushed down off the data'),
+    'discrete_cql': (
+        'stitchrl.algos.offline.discrete_cql',
+        'double DQN whose Q is pushed down off the data',
     ),
     'iql': (
         'stitchrl.algos.offline.iql',

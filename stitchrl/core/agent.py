@@ -17,7 +17,7 @@ class Agent(eqx.Module):
     """An algorithm and all it has learned. Every leaf is an array; `cfg` is static.
 
     No keys and no counters inside: the loop owns the randomness and the clock. `cfg` has at least `batch`
-    (rows of an update) and `steps` (updates planned in all).
+    (rows of an update) and `steps` (updates planned in all), and `refresh` (updates) where the agent labels the data.
     """
 
     cfg: eqx.AbstractVar[Any]
@@ -44,6 +44,15 @@ class Agent(eqx.Module):
     def draw(self, data: Dataset, key: jax.Array) -> Transition:
         """The batch of one update."""
         return data.sample(key, self.cfg.batch)
+
+    def label(self, data: Dataset) -> dict[str, jax.Array]:
+        """Columns [N] of its own that `draw` finds in `data.labels`, such as returns. They may depend on nothing
+        that changes between two calls of `refresh`: a resumed run computes them anew."""
+        return {}
+
+    def refresh(self) -> 'Agent':
+        """Take over what the labels depend on. Called every `cfg.refresh` updates, then `label` is."""
+        return self
 
     @abstractmethod
     def update(self, batch: Any, key: jax.Array, t: jax.Array) -> tuple['Agent', Info]:

@@ -21,6 +21,15 @@ class Transition(NamedTuple):
     next_action: jax.Array  # like action; the one recorded at next_obs, zero where none was
 
 
+class Weighted(NamedTuple):
+    """Steps with what an agent wrote beside them."""
+
+    obs: jax.Array  # [B, ...]
+    action: jax.Array  # [B, A] in [-1, 1], or [B] int32
+    target: jax.Array  # [B], of the value
+    weight: jax.Array  # [B], of the action in the imitation
+
+
 class Window(NamedTuple):
     """L rows in a row, for each of B starts. Past the recording's end the last row is repeated and `inside` is 0."""
 

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
+from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition, Window
-from stitchrl.data.check import bounds, check, refuse
+from stitchrl.data.check import check, refuse
 from stitchrl.data.columns import Columns
-from stitchrl.data.episodes import episode_ends
+from stitchrl.data.layout import layout, spec_of
 from stitchrl.errors import BadData, UsageError
 
 
@@ -38,6 +38,7 @@ class Dataset(eqx.Module):
     ends: Any  # [N] float32
     starts: Any  # [M] int32, the rows from which a step was taken
     spec: Spec = eqx.field(static=True)
+    labels: dict[str, Any] = eqx.field(default_factory=dict)  # name -> [N], what an agent wrote beside the rows
 
     @classmethod
     def from_columns(cls, columns: Columns, low: Any = None, high: Any = None) -> 'Dataset':
@@ -94,9 +95,13 @@ class Dataset(eqx.Module):
         """Number of steps (final rows do not count)."""
         return len(self.starts)
 
+    def rows(self, key: jax.Array, n: int) -> jax.Array:
+        """n rows from which a step was taken, uniform, with replacement: [n] int32."""
+        return self.starts[jr.randint(key, (n,), 0, len(self.starts))]
+
     def sample(self, key: jax.Array, n: int, steps: int = 1, gamma: float = 0.99) -> Transition:
         """n transitions over up to `steps` steps, uniform over steps, with replacement. Stops early at an end."""
-        row = self.starts[jr.randint(key, (n,), 0, len(self.starts))]
+        row = self.rows(key, n)
         zero, one = jnp.zeros(n), jnp.ones(n)
         last, reward, mask, power, going = row, zero, one, one, one
         for _ in range(steps):
@@ -111,7 +116,7 @@ class Dataset(eqx.Module):
 
     def windows(self, key: jax.Array, n: int, length: int) -> Window:
         """n windows of `length` rows that start at any step; past the end the final row is repeated, inside = 0."""
-        start = self.starts[jr.randint(key, (n,), 0, len(self.starts))][:, None]
+        start = self.rows(key, n)[:, None]
         offset = jnp.arange(length)[None]
         rows = jnp.minimum(start + offset, len(self.obs) - 1)
         ends = self.ends[rows]
@@ -170,29 +175,10 @@ class Dataset(eqx.Module):
                 raise UsageError(f'column {name} has {len(column)} rows, the dataset {len(self.obs)}')
         return replace(self, **columns)
 
+    def with_labels(self, labels: dict[str, Any]) -> 'Dataset':
+        """The same rows with an agent's columns beside them."""
+        return replace(self, labels=labels) if labels else self
+
     def relabel(self, reward: Callable[['Dataset'], Any]) -> 'Dataset':
         """New rewards [N] from a fixed function of the dataset; final rows get none."""
         return self.with_columns(reward=np.where(np.asarray(self.ends) > 0, 0, reward(self)).astype(np.float32))
-
-
-def layout(columns: Columns) -> tuple[np.ndarray, np.ndarray, int]:
-    """(source row, is it a final row, steps dropped) for each of the N rows of a dataset."""
-    ends = episode_ends(columns)
-    cut = ends & ~columns.terminal if columns.next_obs is None else np.zeros(len(ends), bool)
-    first = np.concatenate([[True], ends[:-1]])
-    count = np.where(cut & first, 0, np.where(ends & ~cut, 2, 1))  # a one-step episode without successor vanishes
-    rows = np.repeat(np.arange(len(ends)), count)
-    second = np.concatenate([[False], rows[1:] == rows[:-1]])
-    return rows, second | cut[rows], int(cut.sum())
-
-
-def spec_of(columns: Columns, horizon: int, low: Any, high: Any) -> Spec:
-    """The Spec of a recording: shapes from the columns, bounds as `Dataset.from_columns` says."""
-    obs = Observation(tuple(columns.obs.shape[1:]), str(columns.obs.dtype))
-    if columns.discrete:
-        return Spec(obs, Discrete(int(columns.action.max()) + 1), horizon)
-    dim = columns.action.shape[1]
-    low, high, _ = bounds(columns, low, high)
-    if not (low < high).all():
-        raise BadData(f'action bounds {low.tolist()} .. {high.tolist()}: each low must lie below its high')
-    return Spec(obs, Continuous(dim, tuple(low.tolist()), tuple(high.tolist())), horizon)

@@ -1,5 +1,6 @@
 """Training and judging in memory, for experiments that keep their numbers and no run."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -29,8 +30,17 @@ class Trained(NamedTuple):
         return evaluate(self.agents, self.boundary, env, seed, episodes, trace)
 
 
-def trained(algo: str, data: Dataset, seeds: int = 5, seed: int = 0, **settings: Any) -> Trained:
+def trained(
+    algo: str,
+    data: Dataset,
+    seeds: int = 5,
+    seed: int = 0,
+    alter: Callable[[Agent], Agent] = lambda agents: agents,
+    **settings: Any,
+) -> Trained:
     """`seeds` agents of an algorithm after all their updates; `settings` are fields of its Config.
+
+    `alter` changes the fresh agents before they learn anything.
 
     Nothing is written and nothing stops at values that are not finite: an experiment may be about them.
     UsageError for unknown settings.
@@ -39,7 +49,7 @@ def trained(algo: str, data: Dataset, seeds: int = 5, seed: int = 0, **settings:
     chosen = agent.select(data, cfg)
     boundary = Boundary.fit(chosen, cfg.normalise, cfg.reward)
     inward = jax.device_put(boundary.inward(chosen))
-    agents, info = create(agent, data.spec, cfg, seed, seeds), {}
+    agents, info = alter(create(agent, data.spec, cfg, seed, seeds)), {}
     for chunk in updates(agents, inward, seed, cfg.steps, min(CHUNK, cfg.steps)):
         agents, info = chunk.agents, chunk.info
     return Trained(agents, boundary, inward, info)

@@ -17,6 +17,13 @@ from stitchrl.data.dataset import Dataset
 CREATE, UPDATE, INSPECT = 0, 1, 2  # the streams of randomness that grow from a seed
 
 
+class State(NamedTuple):
+    """What the loop carries: the agents, and the columns that each wrote beside the data."""
+
+    agents: Agent  # every leaf with a leading seed axis [S]
+    labels: dict[str, jax.Array]  # name -> [S, N]; {} where the algorithm has none
+
+
 class Chunk(NamedTuple):
     """What the loop yields. `agents` is donated to the next chunk: use it before asking for that."""
 
@@ -44,28 +51,49 @@ def fresh(algo: type[Agent], spec: Spec, cfg: Any, keys: jax.Array) -> Agent:
     return jax.vmap(partial(algo.create, spec, cfg))(keys)
 
 
+@jax.jit
+def begin(agents: Agent, data: Dataset) -> State:
+    """The agents with their labels of this data, as they were last refreshed: at the start, and on resuming."""
+    return State(agents, jax.vmap(lambda agent: agent.label(data))(agents))
+
+
 @partial(jax.jit, donate_argnums=0, static_argnums=4)
-def many(agents: Agent, data: Dataset, root: jax.Array, start: jax.Array, chunk: int) -> Any:
-    """`chunk` updates of each agent, from update `start` on. -> agents, {name: [chunk, S]}."""
+def many(state: State, data: Dataset, root: jax.Array, start: jax.Array, chunk: int) -> Any:
+    """`chunk` updates of each agent, from update `start` on. -> state, {name: [chunk, S]}."""
 
-    def one(agent: Agent, root: jax.Array, t: jax.Array) -> Any:
+    def one(state: State, root: jax.Array, t: jax.Array) -> Any:
+        agent, labels = renew(state, data, t)
         k_data, k_update = jr.split(jr.fold_in(root, t))
-        return agent.update(agent.draw(data, k_data), k_update, t)
+        agent, info = agent.update(agent.draw(data.with_labels(labels), k_data), k_update, t)
+        return State(agent, labels), info
 
-    step = lambda agents, t: jax.vmap(one, in_axes=(0, 0, None))(agents, root, t)
-    return jax.lax.scan(step, agents, start + jnp.arange(chunk))
+    step = lambda state, t: jax.vmap(one, in_axes=(0, 0, None))(state, root, t)
+    return jax.lax.scan(step, state, start + jnp.arange(chunk))
+
+
+def renew(state: State, data: Dataset, t: jax.Array) -> State:
+    """Agent and labels, refreshed where it is time: every `cfg.refresh` updates, or never."""
+    every = getattr(state.agents.cfg, 'refresh', 0)
+    if not every:
+        return state
+
+    def fresh(state: State) -> State:
+        agent = state.agents.refresh()
+        return State(agent, agent.label(data))
+
+    return jax.lax.cond((t > 0) & (t % every == 0), fresh, lambda state: state, state)
 
 
 @partial(jax.jit, static_argnums=4)
-def measure(agents: Agent, data: Dataset, root: jax.Array, t: jax.Array, held_out: bool) -> dict[str, jax.Array]:
+def measure(state: State, data: Dataset, root: jax.Array, t: jax.Array, held_out: bool) -> dict[str, jax.Array]:
     """Losses on one batch with nothing learning (held_out), or the agent's own diagnostics. {name: [S]}."""
 
-    def one(agent: Agent, root: jax.Array) -> dict[str, jax.Array]:
+    def one(state: State, root: jax.Array) -> dict[str, jax.Array]:
         k_data, k_use = jr.split(jr.fold_in(root, t))
-        batch = agent.draw(data, k_data)
-        return frozen(agent).update(batch, k_use, t)[1] if held_out else agent.inspect(batch, k_use)
+        batch = state.agents.draw(data.with_labels(state.labels), k_data)
+        return frozen(state.agents).update(batch, k_use, t)[1] if held_out else state.agents.inspect(batch, k_use)
 
-    return jax.vmap(one)(agents, root)
+    return jax.vmap(one)(state, root)
 
 
 def updates(
@@ -83,18 +111,19 @@ def updates(
     """
     count = jax.tree.leaves(agents)[0].shape[0]
     root, k_inspect = roots(seed, count, UPDATE), roots(seed, count, INSPECT)
+    state = begin(agents, data)
     while start < steps:
         size = min(chunk - start % chunk, steps - start)
-        agents, each = many(agents, data, root, jnp.int32(start), size)
+        state, each = many(state, data, root, jnp.int32(start), size)
         each = {name: np.asarray(values) for name, values in each.items()}
         last = jnp.int32(start + size - 1)
-        info = means(each) | means(one_row(measure(agents, data, k_inspect, last, False)))
+        info = means(each) | means(one_row(measure(state, data, k_inspect, last, False)))
         if held_out is not None:
-            twins = means(one_row(measure(agents, held_out, k_inspect, last, True)))
+            twins = means(one_row(measure(begin(state.agents, held_out), held_out, k_inspect, last, True)))
             info |= {f'held_out/{name}': value for name, value in twins.items() if not name.endswith('/ran')}
         broken, bad = first_broken(each, start)
         start += size
-        yield Chunk(start, agents, info, broken, bad)
+        yield Chunk(start, state.agents, info, broken, bad)
 
 
 def one_row(info: dict[str, jax.Array]) -> dict[str, np.ndarray]:

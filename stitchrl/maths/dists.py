@@ -26,6 +26,40 @@ class Normal(eqx.Module):
         return self.mean
 
 
+class Squashed(eqx.Module):
+    """tanh of independent normals, so inside (-1, 1). mean [..., A], before the tanh; std broadcasts to it."""
+
+    mean: jax.Array
+    std: jax.Array
+
+    def sample_and_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """An action [..., A] and its log-density [...], exact where the action itself is rounded to the edge."""
+        normal = Normal(self.mean, self.std)
+        pre = normal.sample(key)
+        return jnp.tanh(pre), normal.log_prob(pre) - log_slope(pre).sum(-1)
+
+    def samples_and_log_prob(self, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+        """n actions [n, ..., A] with their log-densities [n, ...]."""
+        return jax.vmap(self.sample_and_log_prob)(jr.split(key, n))
+
+    def log_prob(self, x: jax.Array) -> jax.Array:
+        """x [..., A] inside (-1, 1) -> [...]."""
+        pre = jnp.arctanh(x)
+        return Normal(self.mean, self.std).log_prob(pre) - log_slope(pre).sum(-1)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        return self.sample_and_log_prob(key)[0]
+
+    def mode(self) -> jax.Array:
+        """The most likely before the tanh, as everybody plays it; the squashed density may peak elsewhere."""
+        return jnp.tanh(self.mean)
+
+
+def log_slope(pre: jax.Array) -> jax.Array:
+    """log of tanh's derivative, 1 - tanh^2, elementwise, in the form that does not underflow."""
+    return 2 * (jnp.log(2.0) - pre - jax.nn.softplus(-2 * pre))
+
+
 class Mixture(eqx.Module):
     """K diagonal normals with weights softmax(logits). logits [..., K]; means, stds [..., K, A]."""
 

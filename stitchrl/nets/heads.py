@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from stitchrl.core.spec import Spec
 from stitchrl.errors import UsageError
-from stitchrl.maths.dists import Categorical, Mixture, Normal, take
+from stitchrl.maths.dists import Categorical, Mixture, Normal, Squashed, take
 from stitchrl.nets.dense import MLP, Init
 
 LOG_STD = (-5.0, 2.0)
@@ -35,6 +35,19 @@ class Gaussian(eqx.Module):
         mean = jnp.tanh(self.torso(obs))
         std = jnp.exp(jnp.clip(self.log_std, *LOG_STD))
         return Normal(mean, jnp.broadcast_to(std, mean.shape))
+
+
+class SquashedGaussian(eqx.Module):
+    """obs [..., O] -> Squashed normal, mean and deviation of which depend on the state."""
+
+    torso: MLP
+
+    def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
+        self.torso = MLP(width(spec), hidden, 2 * spec.action_dim, init, key=key)
+
+    def __call__(self, obs: jax.Array) -> Squashed:
+        mean, log_std = jnp.split(self.torso(obs), 2, axis=-1)
+        return Squashed(mean, jnp.exp(jnp.clip(log_std, *LOG_STD)))
 
 
 class Mixed(eqx.Module):
@@ -89,9 +102,13 @@ class Critic(eqx.Module):
         self.torso = MLP(inputs, hidden, outputs, init, key=key)
         self.discrete = spec.discrete
 
+    def all(self, obs: jax.Array) -> jax.Array:
+        """Q of every discrete action, [..., n]."""
+        return self.torso(obs)
+
     def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
         if self.discrete:
-            return take(self.torso(obs), action)
+            return take(self.all(obs), action)
         return self.torso(jnp.concatenate([obs, action], -1))[..., 0]
 
 
@@ -105,6 +122,19 @@ class Value(eqx.Module):
 
     def __call__(self, obs: jax.Array) -> jax.Array:
         return self.torso(obs)[..., 0]
+
+
+class Positive(eqx.Module):
+    """A learned number above zero, such as a temperature or a multiplier: exp(log)."""
+
+    log: jax.Array  # []
+
+    @classmethod
+    def create(cls, value: float = 1.0) -> 'Positive':
+        return cls(jnp.log(jnp.float32(value)))
+
+    def __call__(self) -> jax.Array:
+        return jnp.exp(self.log)
 
 
 def policy(spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array) -> Any:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 
 from stitchrl.core.agent import Agent, Info
@@ -26,7 +25,7 @@ from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 from stitchrl.maths.dists import inside
-from stitchrl.maths.losses import expectile
+from stitchrl.maths.losses import advantage_weight, expectile, squared_errors
 from stitchrl.nets.dense import Ensemble
 from stitchrl.nets.heads import Critic, Value, policy
 
@@ -144,15 +143,14 @@ def value_loss(value: Value, batch: Transition, q: jax.Array, tau: float) -> tup
 
 def actor_loss(actor: Any, batch: Transition, advantage: jax.Array, cfg: Config) -> tuple[jax.Array, Info]:
     """- E min(exp(beta advantage), max_weight) log pi(a | s); advantage [B]."""
-    weight = jnp.minimum(jnp.exp(cfg.beta * advantage), cfg.max_weight)
+    weight = advantage_weight(advantage, cfg.beta, cfg.max_weight)
     loss = -(weight * actor(batch.obs).log_prob(batch.action)).mean()
     return loss, {'actor/loss': loss, 'actor/weight': weight.mean()}
 
 
 def critic_loss(critic: Ensemble, batch: Transition, y: jax.Array) -> tuple[jax.Array, Info]:
     """Sum over critics of E (y - Q(s, a))^2; y [B]."""
-    error = y[None] - critic(batch.obs, batch.action)  # [1, B] - [2, B]
-    loss = (error**2).mean(1).sum()
+    loss = squared_errors(critic(batch.obs, batch.action), y)
     return loss, {'critic/loss': loss}
 
 

@@ -24,6 +24,7 @@ from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
+from stitchrl.maths.losses import squared_errors
 from stitchrl.nets.dense import Ensemble
 from stitchrl.nets.heads import Critic, Deterministic
 
@@ -129,8 +130,7 @@ def q_target(actor: Deterministic, critic: Ensemble, batch: Transition, eps: jax
 
 def critic_loss(critic: Ensemble, batch: Transition, y: jax.Array) -> tuple[jax.Array, Info]:
     """Sum over critics of E (y - Q(s, a))^2; y [B]."""
-    error = y[None] - critic(batch.obs, batch.action)  # [1, B] - [2, B]
-    loss = (error**2).mean(1).sum()
+    loss = squared_errors(critic(batch.obs, batch.action), y)
     return loss, {'critic/loss': loss}
 
 

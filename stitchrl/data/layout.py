@@ -1,0 +1,34 @@
+"""How the rows of a recording become the rows of a Dataset: T + 1 for an episode of T steps. Imports no JAX."""
+
+from typing import Any
+
+import numpy as np
+
+from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
+from stitchrl.data.check import bounds
+from stitchrl.data.columns import Columns
+from stitchrl.data.episodes import episode_ends
+from stitchrl.errors import BadData
+
+
+def layout(columns: Columns) -> tuple[np.ndarray, np.ndarray, int]:
+    """(source row, is it a final row, steps dropped) for each of the N rows of a dataset."""
+    ends = episode_ends(columns)
+    cut = ends & ~columns.terminal if columns.next_obs is None else np.zeros(len(ends), bool)
+    first = np.concatenate([[True], ends[:-1]])
+    count = np.where(cut & first, 0, np.where(ends & ~cut, 2, 1))  # a one-step episode without successor vanishes
+    rows = np.repeat(np.arange(len(ends)), count)
+    second = np.concatenate([[False], rows[1:] == rows[:-1]])
+    return rows, second | cut[rows], int(cut.sum())
+
+
+def spec_of(columns: Columns, horizon: int, low: Any, high: Any) -> Spec:
+    """The Spec of a recording: shapes from the columns, bounds as `Dataset.from_columns` says."""
+    obs = Observation(tuple(columns.obs.shape[1:]), str(columns.obs.dtype))
+    if columns.discrete:
+        return Spec(obs, Discrete(int(columns.action.max()) + 1), horizon)
+    dim = columns.action.shape[1]
+    low, high, _ = bounds(columns, low, high)
+    if not (low < high).all():
+        raise BadData(f'action bounds {low.tolist()} .. {high.tolist()}: each low must lie below its high')
+    return Spec(obs, Continuous(dim, tuple(low.tolist()), tuple(high.tolist())), horizon)
