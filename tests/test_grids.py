@@ -7,11 +7,12 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from stitchrl.data.grids import SETS, Tabular, collect, shortest, steps_left, walker
+from stitchrl.data.grids import SETS, Tabular, collect, shortest, steps_left, support, walker, within
 from stitchrl.data.rollouts import policy_transitions
 from stitchrl.envs.gridworld import ACTIONS, MOVES, GridWorld
 from stitchrl.envs.pointmass import PointMass
 from stitchrl.errors import UsageError
+from stitchrl.report.unseen import tried
 
 N = 10_000
 
@@ -85,3 +86,37 @@ def test_the_walker_draws_from_its_table():
 def test_an_unknown_set_is_refused():
     with pytest.raises(UsageError, match="no set 'medium'; choose one of random, expert, replay"):
         collect(PointMass.create('easy'), 'medium', jr.key(0))
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_a_support_joins_start_and_goal_with_its_share_of_pairs(seed):
+    grid = GridWorld.create('rooms')
+    allowed, left = support(grid, 0.3, seed), steps_left(grid).ravel()
+    floor = left > 0
+    assert allowed.sum() == round(0.3 * 5 * floor.sum())
+    assert allowed[floor].any(1).all()
+    assert not allowed[~floor].any()
+    assert grid.optimal_values(0.9, allowed)[0][int(grid.start)] > 0
+
+
+def test_supports_differ_and_may_hold_everything():
+    grid = GridWorld.create('rooms')
+    assert (support(grid, 0.3, 0) != support(grid, 0.3, 1)).any()
+    assert (support(grid, 0.3, 0) == support(grid, 0.3, 0)).all()
+    assert support(grid, 1.0, 0)[steps_left(grid).ravel() > 0].all()
+
+
+def test_steps_within_a_support_are_all_of_its_pairs_equally_often():
+    grid = GridWorld.create('corridor', anywhere=True)
+    allowed = support(grid, 0.4, 0)
+    columns = within(grid, allowed, jr.key(0), 20_000)
+    count = tried(np.asarray(grid.place(columns.obs)), columns.action, *allowed.shape)
+    np.testing.assert_array_equal(count > 0, allowed)
+    share, even = (x / x.sum(1, keepdims=True).clip(1) for x in (count, allowed))
+    np.testing.assert_allclose(share, even, atol=0.05)
+
+
+@pytest.mark.parametrize('share', [0.1, 1.2])
+def test_a_share_that_cannot_be_is_refused(share):
+    with pytest.raises(UsageError, match=f'share {share}: expected 0.2'):
+        support(GridWorld.create('rooms'), share, 0)

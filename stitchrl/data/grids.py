@@ -82,3 +82,46 @@ def joined(parts: list[Columns]) -> Columns:
     """Recordings of discrete actions one after another."""
     names = ('obs', 'action', 'reward', 'terminal', 'timeout', 'next_obs')
     return Columns(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def support(grid: GridWorld, share: float, seed: int) -> np.ndarray:
+    """A random `share` of all pairs (s, a), [S, A] bool, that still joins start and goal.
+
+    Pairs of walls and of the goal do not count. First a random walk's way from start to goal, its detours left
+    out; then one action for every other state, so that whoever follows the data never runs out of actions; then
+    any others until the share is reached. UsageError for a share that is too small for that, or above 1.
+    """
+    left = steps_left(grid).ravel()
+    floor, rng = np.flatnonzero(left > 0), np.random.default_rng(seed)
+    count = round(share * len(floor) * len(ACTIONS))
+    if not len(floor) <= count <= len(floor) * len(ACTIONS):
+        raise UsageError(f'share {share}: expected {1 / len(ACTIONS)} (one action a state) to 1')
+    allowed = np.zeros((len(left), len(ACTIONS)), bool)
+    allowed[floor, rng.integers(len(ACTIONS), size=len(floor))] = True
+    way = wander(grid, rng)
+    allowed[list(way)] = np.eye(len(ACTIONS), dtype=bool)[list(way.values())]
+    others = rng.permutation(np.flatnonzero(~allowed & (left > 0)[:, None]))
+    allowed.ravel()[others[: count - len(floor)]] = True
+    return allowed
+
+
+def wander(grid: GridWorld, rng: np.random.Generator) -> dict[int, int]:
+    """A random way from start to goal that visits no state twice: the action that leaves each state on it."""
+    state, goal, way = int(grid.start), int(grid.goal), {}
+    left, ahead = steps_left(grid).ravel(), MOVES @ np.array([np.asarray(grid.walls).shape[1], 1])
+    while state != goal:
+        action = int(rng.integers(1, len(ACTIONS)))
+        if left[state + ahead[action]] >= 0:
+            way[state] = action
+            state += int(ahead[action])
+    trodden, state = {}, int(grid.start)
+    while state != goal:
+        trodden[state] = way[state]
+        state += int(ahead[way[state]])
+    return trodden
+
+
+def within(grid: GridWorld, allowed: np.ndarray, key: jax.Array, transitions: int) -> Columns:
+    """Episodes from `grid.reset` that draw from the `allowed` actions [S, A] with the same chance."""
+    chance = allowed / np.maximum(allowed.sum(1, keepdims=True), 1)
+    return policy_transitions(grid, Tabular(grid, jnp.asarray(chance, jnp.float32)), key, transitions)
