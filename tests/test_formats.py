@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import layouts
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stitchrl.data.check import fingerprint
+from stitchrl.data.dataset import Dataset
 from stitchrl.data.formats import FORMATS, SUFFIXES, WITHIN, convert, read, recognise
 from stitchrl.errors import BadData, UsageError
 
@@ -107,6 +109,60 @@ def test_round_trip(tmp_path_factory, arrays):
                 continue
             assert back.dtype == arrays[names[0]].dtype
             np.testing.assert_array_equal(back, arrays[names[0]])
+
+
+@st.composite
+def episodes(draw):
+    """Up to four episodes of the same widths; flags only on their last steps, so that each layout can say it."""
+    width, discrete = draw(st.integers(1, 3)), draw(st.booleans())
+    found = []
+    for steps in draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)):
+        last, ended = np.arange(steps) == steps - 1, draw(st.booleans())
+        action = hnp.arrays(np.int64, steps, elements=st.integers(0, 8))
+        if not discrete:
+            action = hnp.arrays(np.float32, (steps, 2), elements=st.floats(-1, 1, width=32))
+        obs = draw(hnp.arrays(np.float32, (steps + 1, width)))
+        reward = draw(hnp.arrays(np.float32, steps))
+        found.append(layouts.Episode(obs, draw(action), reward, last & ended, last & (not ended)))
+    return found
+
+
+@given(episodes())
+@settings(max_examples=25)
+def test_every_layout_gives_the_same_columns(tmp_path_factory, written):
+    folder = tmp_path_factory.mktemp('layouts')
+    expected = layouts.columns(written)
+    for name, write in layouts.WRITERS.items():
+        columns = read(write(folder, written))
+        for field, x in expected.items():
+            back = getattr(columns, field)
+            if name.startswith('OGBench') and field == 'timeout':
+                x = x | expected['terminal']  # there the end of a trajectory is marked whatever ended it
+            np.testing.assert_array_equal(back, x.astype(back.dtype), err_msg=f'{name}: {field}')
+
+
+# One recording of two episodes, the first ends as a task, the second is cut. The same Dataset from every layout:
+ROWS = {
+    'obs': [[0], [1], [2], [3], [10], [11], [12]],
+    'mask': [1, 1, 0, 1, 1, 1, 1],
+    'ends': [0, 0, 0, 1, 0, 0, 1],
+    'reward': [1, 2, 4, 0, 8, 16, 0],
+    'starts': [0, 1, 2, 4, 5],
+}
+
+
+@pytest.mark.parametrize('name', layouts.WRITERS)
+def test_mask_and_ends(tmp_path, name):
+    row = lambda *values: np.array(values, np.float32)
+    column = lambda *values: row(*values)[:, None]
+    flags = lambda *values: np.array(values, bool)
+    written = [
+        layouts.Episode(column(0, 1, 2, 3), column(0, 0, 1), row(1, 2, 4), flags(0, 0, 1), flags(0, 0, 0)),
+        layouts.Episode(column(10, 11, 12), column(0, 1), row(8, 16), flags(0, 0), flags(0, 1)),
+    ]
+    data = Dataset.from_columns(read(layouts.WRITERS[name](tmp_path, written)))
+    for field, rows in ROWS.items():
+        np.testing.assert_array_equal(getattr(data, field), rows, err_msg=field)
 
 
 def test_both_formats_give_the_same_columns(tmp_path):
@@ -232,7 +288,8 @@ FILES = {
     'pickle': (b'\x80\x04\x95', 'pickle, which could run code and is never opened'),
     'lfs': (b'version https://git-lfs.github.com/spec/v1\noid', 'git lfs pull'),
     'gzip': (b'\x1f\x8b\x08\x00', 'unpack it first'),
-    'parquet': (b'PAR1....', 'Parquet'),
+    'parquet': (b'PAR1....', 'Parquet; of a Minari dataset name the folder'),
+    'arrow': (b'ARROW1....', 'Arrow; of a Minari dataset name the folder'),
 }
 
 
@@ -419,6 +476,14 @@ def test_zips_that_hold_something_else(tmp_path):
     with zipfile.ZipFile(path, 'a') as archive:
         archive.writestr('rewards.npy', b'not an array')
     refused(path, 'truncated or damaged npz')
+
+
+@pytest.mark.parametrize('name', layouts.WRITERS)
+def test_reading_needs_no_jax(tmp_path, name):
+    e = layouts.Episode(*np.ones((2, 4, 1), np.float32), np.ones(4, np.float32), *np.zeros((2, 4), bool))
+    path = layouts.WRITERS[name](tmp_path, [e._replace(obs=np.ones((5, 1), np.float32), timeout=np.arange(4) == 3)])
+    code = f'import sys; from stitchrl.data.formats import read; read({str(path)!r}); assert "jax" not in sys.modules'
+    subprocess.run([sys.executable, '-c', code], check=True)
 
 
 def test_no_format_is_loaded_before_it_is_needed(tmp_path):

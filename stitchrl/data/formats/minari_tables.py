@@ -5,13 +5,12 @@ The last row has an observation and zeros: everything else in it is left out.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
-from stitchrl.data.formats.convert import guard_dtype, guard_size, human, missing, reading
+from stitchrl.data.formats.convert import guard_size, human, missing, reading
 from stitchrl.data.formats.trajectories import FIELDS, Box, Episode, natural
 from stitchrl.errors import BadData
 
@@ -45,37 +44,40 @@ def table_of(place: Path) -> Path | None:
     return files[0]
 
 
-def arrow(file: Path) -> Any:
-    """The columns of an Arrow file as a table; the others stay unread."""
+def arrow(file: Path) -> pa.Table:
+    """The columns of an Arrow file; the others stay unread."""
     with pa.OSFile(str(file)) as source:
         schema = pa.ipc.open_file(source).schema
-        wanted = [i for i, name in enumerate(schema.names) if name in FIELDS.values()]
+        wanted = [i for i, field in enumerate(schema) if field.name in FIELDS.values()]
+        for i in wanted:
+            width(file, schema[i].name, schema[i].type)
         return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted)).read_all()
 
 
-def parquet(file: Path) -> Any:
-    """The columns of a Parquet file as a table, if they fit by what its footer says."""
+def parquet(file: Path) -> pa.Table:
+    """The columns of a Parquet file, if they fit by what its footer says."""
     with ParquetFile(file) as source:
-        rows, schema = source.metadata.num_rows, source.schema_arrow
-        names = [name for name in FIELDS.values() if name in schema.names]
-        sizes = {name: ((rows,), rows * width(schema.field(name).type)) for name in names}
-        guard_size(file, sizes)
-        return source.read(columns=names)
+        rows, fields = source.metadata.num_rows, [x for x in source.schema_arrow if x.name in FIELDS.values()]
+        guard_size(file, {x.name: ((rows,), rows * width(file, x.name, x.type)) for x in fields})
+        return source.read(columns=[x.name for x in fields])
 
 
-OPEN: dict[str, Callable[[Path], Any]] = {'.arrow': arrow, '.parquet': parquet}
+OPEN: dict[str, Callable[[Path], pa.Table]] = {'.arrow': arrow, '.parquet': parquet}
 
 
-def width(kind: Any) -> int:
-    """Bytes of one row of an Arrow type."""
+def width(file: Path, name: str, kind: pa.DataType) -> int:
+    """Bytes of one row of an Arrow type; BadData for what is not made of plain numbers."""
     if isinstance(kind, pa.FixedSizeListType):
-        return kind.list_size * width(kind.value_type)
-    if kind.num_fields:
-        return sum(width(kind.field(i).type) for i in range(kind.num_fields))
-    return kind.bit_width // 8 or 1
+        return kind.list_size * width(file, name, kind.value_type)
+    if isinstance(kind, pa.StructType):
+        return sum(width(file, f'{name}/{kind.field(i).name}', kind.field(i).type) for i in range(kind.num_fields))
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        fix = 'save numbers, every row as many; images with jpeg_encoding=False'
+        raise BadData(f'{file}: {name} holds {kind}, expected plain numbers. Fix: {fix}')
+    return max(1, kind.bit_width // 8)
 
 
-def episode(file: Path, table: Any, box: Box | None) -> Episode:
+def episode(file: Path, table: pa.Table, box: Box | None) -> Episode:
     """The columns of one episode as numpy arrays: T + 1 observations, T of all else."""
     table.validate(full=True)  # offsets and lengths in the file are not taken on trust
     found = {}
@@ -93,7 +95,7 @@ def episode(file: Path, table: Any, box: Box | None) -> Episode:
     return found
 
 
-def parts(file: Path, name: str, column: Any, depth: int) -> Episode:
+def parts(file: Path, name: str, column: pa.Array, depth: int) -> Episode:
     """The array of a column, or those of its parts where it is a struct, by their place."""
     if not isinstance(column.type, pa.StructType):
         return {name: array(file, name, column)}
@@ -105,17 +107,12 @@ def parts(file: Path, name: str, column: Any, depth: int) -> Episode:
     return {place: x for below in found for place, x in below.items()}
 
 
-def array(file: Path, name: str, column: Any) -> np.ndarray:
+def array(file: Path, name: str, column: pa.Array) -> np.ndarray:
     """A column of numbers, or of rows of equally many numbers, as [N] or [N, width]."""
     size = column.type.list_size if isinstance(column.type, pa.FixedSizeListType) else None
     values = column if size is None else column.flatten()
     for empty, rows in ((column.is_null(), 1), (values.is_null(), size or 1)):
         if len(bad := np.flatnonzero(empty)):
             raise BadData(f'{file}: {name}, row {bad[0] // rows}: empty. Fix: record a value for every step')
-    try:
-        dtype = np.dtype(values.type.to_pandas_dtype())
-    except NotImplementedError:
-        dtype = np.dtype(object)
-    guard_dtype(file, name, dtype)
     x = values.to_numpy(zero_copy_only=False)
     return x if size is None else x.reshape(len(column), size)
