@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 from stitchrl.data.check import fingerprint
 from stitchrl.data.dataset import Dataset
-from stitchrl.data.formats import FORMATS, SUFFIXES, WITHIN, convert, read, recognise
+from stitchrl.data.formats import FORMATS, SUFFIXES, WITHIN, convert, npz, read, recognise
 from stitchrl.errors import BadData, UsageError
 
 N = 6
@@ -248,6 +248,33 @@ def test_what_is_not_a_column_is_left_alone(tmp_path, kind):
 
 def test_float64_beyond_float32_is_left_for_check(tmp_path, kind):
     assert np.isinf(read(written(tmp_path, kind, rewards=np.full(N, 1e300))).reward).all()
+
+
+# Writing
+
+
+def test_what_columns_are_written_as_is_what_they_were(tmp_path):
+    columns = read(written(tmp_path, 'npz', next_observations=np.ones((N, 3)), action_low=-2, action_high=2))
+    npz.write(tmp_path / 'again.npz', npz.arrays_of(columns))
+    again = read(tmp_path / 'again.npz')
+    assert fingerprint(again) == fingerprint(columns)
+    assert again.notes == ()
+
+
+def test_equal_arrays_are_written_as_equal_bytes(tmp_path):
+    for name in 'ab':
+        npz.write(tmp_path / name, good())
+    assert (tmp_path / 'a').read_bytes() == (tmp_path / 'b').read_bytes()
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / 'x.npz'
+    npz.write(path, good())
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match='allow_pickle'):
+        npz.write(path, good(rewards=np.array([{}] * N)))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ['x.npz']
 
 
 # Columns that cannot be used

@@ -136,7 +136,8 @@ def make(name: str, **options: Any) -> Any:
     try:
         import ogbench  # noqa: F401  (registers the environments)
     except ImportError:
-        raise MissingExtra(f'{name} needs OGBench: pip install "stitchrl[ogbench]"') from None
+        how = 'pip install "stitchrl[ogbench]" (Python 3.11 or 3.12; a part of it has no wheel for later ones)'
+        raise MissingExtra(f'{name} needs OGBench: {how}') from None
     import gymnasium as gym
 
     return gym.make(name, disable_env_checker=True, **options).unwrapped

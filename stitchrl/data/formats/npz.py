@@ -17,6 +17,7 @@ from stitchrl.errors import BadData
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 MEMBERS = 1000
+BOUNDS = (*NAMES['low'], *NAMES['high'])
 
 
 def read(path: Path) -> Columns:
@@ -68,6 +69,7 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def arrays_of(columns: Columns) -> dict[str, np.ndarray]:
     """Columns as the arrays that `read` makes them of: D4RL's names, bounds included."""
     values = {names[0]: getattr(columns, field) for field, names in NAMES.items()}
+    values |= {name: np.float32(values[name]) for name in BOUNDS if values[name] is not None}
     return {name: np.asarray(x) for name, x in values.items() if x is not None}
 
 
