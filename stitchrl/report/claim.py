@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from stitchrl.errors import UsageError
-from stitchrl.report.statistics import Interval, interval
+from stitchrl.report.statistics import Interval, interval, wilson
 
 Verdict = Literal['holds', 'does not hold', 'undecided']
 EXACT = 'exact'
@@ -122,10 +122,22 @@ def exact(value: float) -> Interval:
     return Interval(float(value), float(value), float(value), EXACT, 0, None)
 
 
-def paired(ours: Any, theirs: Any) -> Interval:
-    """Interval of the mean difference ours - theirs over seeds, both [S] or [S, E], seed i of both alike."""
-    means = lambda scores: np.asarray(scores, float).reshape(len(scores), -1).mean(1)
-    return interval(means(ours) - means(theirs))
+def paired(ours: Any, theirs: Any, *, rate: bool = False) -> Interval:
+    """Interval of the mean difference ours - theirs over seeds, both [S] or [S, E], seed i of both alike.
+
+    `rate`: scores are successes. Where every seed shows the same difference, nothing is seen of the spread between
+    seeds; the interval is then over episodes, by both sides' Wilson intervals (Newcombe, 1998), and says so.
+    """
+    a, b = np.asarray(ours, float), np.asarray(theirs, float)
+    means = lambda scores: scores.reshape(len(scores), -1).mean(1)
+    found = interval(means(a) - means(b))
+    if found.low is not None or not rate or a.ndim < 2:
+        return found
+    (low_a, high_a), (low_b, high_b) = (wilson(x.mean(), x.size) for x in (a, b))
+    down = np.hypot(a.mean() - low_a, high_b - b.mean())
+    up = np.hypot(high_a - a.mean(), b.mean() - low_b)
+    how = 'Newcombe over episodes, within-seed'
+    return Interval(found.mean, float(found.mean - down), float(found.mean + up), how, found.seeds, a.shape[1])
 
 
 def words(found: Interval) -> str:
