@@ -52,6 +52,26 @@ class Run:
         """Mean of the last five evaluations, with an interval over seeds. UsageError where nothing was judged."""
         return last_mean(self.evaluations(), field=field, rate=field == 'success')
 
+    def report(
+        self,
+        out: str | Path | None = None,
+        baseline: str | Path | None = None,
+        data: str | Path | None = None,
+        env: Any = None,
+        episodes: int = 10,
+    ) -> Path:
+        """Write report.html, a page that opens anywhere, into the run or to `out`; returns its path.
+
+        `baseline`: a run of BC to compare with; default: a finished neighbour on the same recording. `data`: the
+        recording, where it was moved. `env`: where to play, a name or an environment; default: where the run was
+        judged. `episodes`: of each seed, for films and value health. Raises StitchError where what is named here is
+        not there; what is only missing is said on the page.
+        """
+        from stitchrl.report.run_page import Request, write
+
+        paths = [None if path is None else str(path) for path in (out, baseline, data)]
+        return write(self.dir, Request(*paths, env=env, episodes=episodes))
+
 
 def load(path: str | Path, format: str | None = None, low: Any = None, high: Any = None) -> Dataset:
     """A recording as a Dataset in its own units. BadData names what must not be trained on."""

@@ -12,6 +12,8 @@ VERBS = {
     'train': ('stitchrl.cli.train', 'learn a policy from a recording'),
     'resume': ('stitchrl.cli.resume', 'go on with a run that stopped'),
     'eval': ('stitchrl.cli.evaluate', 'let the policies of a run play episodes'),
+    'play': ('stitchrl.cli.play', 'an episode as a picture that moves, without a display'),
+    'report': ('stitchrl.cli.report', 'a run as one page: verdict, curves, value health, films, data'),
     'compare': ('stitchrl.cli.compare', 'runs side by side: can these seeds tell them apart?'),
     'data': ('stitchrl.cli.data', 'look at a recording before anything is trained on it'),
     'claims': ('stitchrl.cli.claims', "the course's statements, each put to the test"),

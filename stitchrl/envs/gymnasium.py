@@ -1,7 +1,11 @@
 """The only file that knows Gymnasium: host environments by name, as vectors that never reset on their own."""
 
-from collections.abc import Callable
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +14,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.errors import MissingExtra, UsageError
+
+BROKEN_DRIVER = (AttributeError,) if 'MUJOCO_GL' in os.environ else ()  # what MuJoCo raises where there is none
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,51 @@ class Host:
         the next episode's first observation, or a bogus step, where the true final observation belongs."""
         return SyncVectorEnv([self.make] * n, autoreset_mode=AutoresetMode.DISABLED)
 
+    def render(
+        self, seed: int, actions: Sequence[Any], kept: Sequence[int], side: int
+    ) -> tuple[list[np.ndarray], float]:
+        """The episode that began from `seed` once more, without a display: frames [H, W, 3] uint8 of the moments
+        `kept` (0: before the first action), and steps per second. UsageError where it cannot be drawn here."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # of drivers that are tried in turn
+                return self._render(seed, actions, kept, side)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f'{self.name} cannot be drawn here ({type(error).__name__}: {error}); without a display MuJoCo needs '
+                'EGL or OSMesa: try MUJOCO_GL=egl or MUJOCO_GL=osmesa before the command'
+            ) from error
+
+    def _render(self, seed: int, actions: Sequence[Any], kept: Sequence[int], side: int) -> Any:
+        env = self._drawing(side)
+        frames, wanted = [], set(kept)
+        env.reset(seed=seed)
+        for t in range(len(actions) + 1):
+            if t in wanted:
+                frames.append(np.asarray(env.render()))
+            if t < len(actions):
+                env.step(actions[t])
+        env.close()
+        return frames, float(env.metadata.get('render_fps') or 30)
+
+    def _drawing(self, side: int) -> gym.Env:
+        """One copy that draws itself, MuJoCo's at once in the size that is wanted."""
+        plain = self.make()
+        modes = plain.metadata.get('render_modes', ())
+        plain.close()
+        if 'rgb_array' not in modes:
+            raise UsageError(f'{self.name} cannot be drawn: it has no render mode rgb_array, only {list(modes)}')
+        make: Any = self.make if plain.spec is None else partial(gym.make, plain.spec)
+        if not hasattr(plain.unwrapped, 'mujoco_renderer'):
+            return make(render_mode='rgb_array')
+        if sys.platform == 'linux' and not {'DISPLAY', 'WAYLAND_DISPLAY'} & os.environ.keys():
+            os.environ.setdefault('MUJOCO_GL', 'egl')  # left alone it takes a window system that is not there
+        env = make(render_mode='rgb_array', width=side, height=side)
+        env.unwrapped.model.vis.quality.shadowsize = 0  # half of the time of a frame
+        return env
+
 
 def host(name: str, make: Callable[[], gym.Env] | None = None) -> Host:
     """A registered environment, or one that `make` builds. UsageError for unknown names and unsupported spaces;
@@ -36,7 +87,7 @@ def host(name: str, make: Callable[[], gym.Env] | None = None) -> Host:
         raise MissingExtra(
             f'{name} needs a part that is not installed ({error}): pip install "stitchrl[mujoco]"'
         ) from None
-    except (gym.error.Error, ImportError) as error:
+    except (gym.error.Error, ImportError, *BROKEN_DRIVER) as error:
         raise UsageError(f'no environment {name!r}: {error}') from None
     if not isinstance(env, gym.Env):
         raise UsageError(f'{name} made {env!r}, expected a Gymnasium environment')

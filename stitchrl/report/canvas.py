@@ -47,6 +47,7 @@ def draw_axes(ax: 'Axes', xlabel: str, ylabel: str, percent: bool) -> None:
     """Quiet axes for curves: a line below, a grid of heights, numbers with separators."""
     from matplotlib.ticker import MaxNLocator
 
+    width = ax.figure.get_figwidth()  # type: ignore[union-attr]
     ax.set_xlabel(xlabel, color=SOFT)
     ax.set_ylabel(ylabel, color=SOFT)
     ax.grid(axis='y', color=FAINT)
@@ -55,7 +56,7 @@ def draw_axes(ax: 'Axes', xlabel: str, ylabel: str, percent: bool) -> None:
     ax.tick_params(length=0, labelcolor=SOFT, labelsize=9)
     ax.spines[['top', 'right', 'left']].set_visible(False)
     ax.spines['bottom'].set_color(EDGE)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.set_major_locator(MaxNLocator(6 if width > 5 else 3, integer=True, steps=[1, 2, 2.5, 5, 10]))
     ax.xaxis.set_major_formatter('{x:,.0f}')
     ax.yaxis.set_major_formatter('{x:,g}')
     if percent:

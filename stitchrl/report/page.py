@@ -32,6 +32,7 @@ class Whisker:
     score: Interval
     low: float = 0.0
     high: float = 1.0
+    how: str | None = None  # in place of what the interval says of itself
 
     def at(self, value: float) -> float:
         """Where a value lies on the scale, in percent, at the nearer end if outside."""
@@ -41,7 +42,7 @@ class Whisker:
     def words(self) -> tuple[str, str]:
         """Number and interval, and how they were made."""
         number, _, how = str(self.score).partition(' (')
-        return number, how.removesuffix(')')
+        return number, self.how or how.removesuffix(')')
 
 
 @dataclass(frozen=True)
