@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stitchrl.data import make
+from stitchrl.data import grids, make
 from stitchrl.data.check import check
 from stitchrl.data.formats import read
 from stitchrl.errors import UsageError
@@ -14,7 +14,6 @@ from stitchrl.errors import UsageError
     [
         ('pointmaze/junctions-stitch', 2, False),
         ('gridworld/rooms-random', 81, True),
-        ('pointmass/easy-replay', 2, True),
     ],
 )
 def test_the_packages_own_sets(tmp_path, name, width, discrete):
@@ -34,6 +33,17 @@ def test_the_seed_decides(tmp_path):
     first, again, other = (read(tmp_path / f'{number}.npz') for number in range(3))
     np.testing.assert_array_equal(first.action, again.action)
     assert not np.array_equal(first.action[:100], other.action[:100])
+
+
+def test_tables_are_told_world_and_kind(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        grids, 'collect', lambda world, kind, key, steps: told.append((type(world).__name__, kind, steps))
+    )
+    monkeypatch.setattr(make.npz, 'arrays_of', lambda columns: columns)
+    for name in ('pointmass/hard-replay', 'gridworld/corridor-expert'):
+        make.RECIPES[name].make(9, 0)
+    assert told == [('PointMass', 'replay', 9), ('GridWorld', 'expert', 9)]
 
 
 def test_every_recipe_has_a_line():
