@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import layouts
 import numpy as np
 import pytest
 
@@ -30,6 +31,19 @@ def test_a_person_reads_words(path, capsys):
     text = capsys.readouterr().out
     assert 'what the agent saw' in text
     assert 'bounds as stated' in text
+
+
+def test_a_dataset_in_a_folder_and_what_was_decided(tmp_path, capsys):
+    last = np.array([False, True])
+    episode = layouts.Episode(
+        np.eye(3, dtype=np.float32), np.zeros((2, 1), np.float32), np.arange(2.0), ~last & last, last
+    )
+    folder = layouts.minari_hdf5(tmp_path / 'set', [episode])
+    assert main(['inspect', str(folder)]) == 0
+    assert 'truncations: read as timeouts' in ' '.join(capsys.readouterr().out.split())
+    file = layouts.save_npz(tmp_path / 'x.npz', layouts.ogbench([episode]))
+    assert main(['inspect', str(file), '--format', 'ogbench', '--json']) == 0
+    assert 'read as OGBench' in json.loads(capsys.readouterr().out)['notes'][0]
 
 
 def test_a_program_reads_json(path, capsys):

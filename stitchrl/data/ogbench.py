@@ -133,14 +133,16 @@ def rewards(plain: str, task: str, arrays: dict[str, np.ndarray]) -> dict[str, n
 
 def make(name: str, **options: Any) -> Any:
     """An OGBench environment without Gymnasium's wrappers. MissingExtra where the wheel is not installed."""
-    try:
-        import ogbench  # noqa: F401  (registers the environments)
-    except ImportError:
-        how = 'pip install "stitchrl[ogbench]" (Python 3.11 or 3.12; a part of it has no wheel for later ones)'
-        raise MissingExtra(f'{name} needs OGBench: {how}') from None
-    import gymnasium as gym
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of parts that miss a display, which nothing here needs
+        try:
+            import ogbench  # noqa: F401  (registers the environments)
+        except ImportError:
+            how = 'pip install "stitchrl[ogbench]" (Python 3.11 or 3.12; a part of it has no wheel for later ones)'
+            raise MissingExtra(f'{name} needs OGBench: {how}') from None
+        import gymnasium as gym
 
-    return gym.make(name, disable_env_checker=True, **options).unwrapped
+        return gym.make(name, disable_env_checker=True, **options).unwrapped
 
 
 @contextmanager
