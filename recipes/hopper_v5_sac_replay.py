@@ -2,8 +2,8 @@
 
     python recipes/hopper_v5_sac_replay.py --data hopper-v5-sac-replay.npz [--peer d3rlpy-curves.json]
 
-BC, filtered BC, TD3+BC and IQL, 100k updates, 3 seeds, judged every 10k updates over 20 episodes of each seed. The
-score is the mean of the last five evaluations, normalised by D4RL's Hopper references (the environment is v5).
+BC, filtered BC, TD3+BC, AWR and IQL, 100k updates, and CQL, 20k; 3 seeds, judged ten times over 20 episodes of each.
+The score is the mean of the last five evaluations, normalised by D4RL's Hopper references (the environment is v5).
 Expected: filtered BC above BC, IQL and TD3+BC above BC, neither more than 10 points below d3rlpy on the same file.
 
 Two negative controls. IQL on rewards that were shuffled over all steps: they still have their positive mean, and
@@ -34,6 +34,8 @@ PARTS = {
     'bc': ('bc', {}),
     'filtered_bc': ('filtered_bc', {}),
     'td3_bc': ('td3_bc', {}),
+    'awr': ('awr', {'preset': 'locomotion'}),
+    'cql': ('cql', {'steps': 20_000, 'every': 2_000}),  # an update costs twelve of IQL's
     'iql': ('iql', {'preset': 'locomotion'}),
     'iql_shuffled': ('iql', {'preset': 'locomotion', 'shuffle_rewards': True}),
     'iql_centred': ('iql', {}),  # rewards shuffled and their mean taken off
@@ -93,6 +95,8 @@ def verdicts(seeds: dict[str, list[float]], peer: dict[str, list[float]]) -> dic
         ('filtered_bc above bc', 'filtered_bc', 'bc'),
         ('td3_bc above bc', 'td3_bc', 'bc'),
         ('iql above bc', 'iql', 'bc'),
+        ('awr above bc', 'awr', 'bc'),
+        ('cql above bc', 'cql', 'bc'),
         ('shuffled iql no better than bc', 'bc', 'iql_shuffled'),
         ('centred iql no better than bc', 'bc', 'iql_centred'),
     ):

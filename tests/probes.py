@@ -42,6 +42,17 @@ QUICK = {'lr': 1e-2, 'gamma': GAMMA, 'rate': 0.1}
 # beta = 3 the mean is 0.33 where 0.5 is best.
 IQL = {**QUICK, 'beta': 10.0}
 
+AWR = {'lr': 1e-2, 'gamma': GAMMA, 'beta': 3.0, 'refresh': 50}
+CQL = {**QUICK, 'actor_lr': 1e-2, 'samples': 4}
+DQN = {'lr': 1e-2, 'gamma': GAMMA, 'period': 10}
+
+
+def greedy_q(agent: Any, obs: Any) -> Any:
+    """Q of what the agent would do, the smaller of two critics where there are two."""
+    q = agent.critic.net(obs, agent.act((), obs, jr.key(0))[0])
+    return q if q.ndim == 1 else q.min(0)
+
+
 ROWS = {
     # No values, so the first three probes ask nothing of it; it must do what an expert did, and where.
     'bc': Row('bc', ('action', 'both'), None, {'lr': 3e-3}, expert=True),
@@ -55,6 +66,18 @@ ROWS = {
         lambda agent, obs: agent.critic.net(obs, agent.actor.net(obs)).min(0),
         {**QUICK, 'alpha': 25.0},
     ),
+    # The behaviour's values: no probe asks for a choice in the first three, and the last two only about the action.
+    'sarsa': Row('sarsa', tuple(PROBES), lambda agent, obs: agent.value.net(obs), IQL),
+    'sarsa, discrete': Row('sarsa', ('delayed', 'both'), lambda agent, obs: agent.value.net(obs), IQL, discrete=True),
+    'awr': Row('awr', tuple(PROBES), lambda agent, obs: agent.value.net(obs), AWR),
+    'awr, discrete': Row('awr', ('delayed', 'both'), lambda agent, obs: agent.value.net(obs), AWR, discrete=True),
+    # Gap terms bias Q by design, so its values are asked for with alpha 0 and its actions with alpha 1/2.
+    'cql, alpha 0': Row('cql', ('constant', 'observation', 'delayed'), greedy_q, {**CQL, 'alpha': 0.0}),
+    'cql': Row('cql', ('action', 'both'), None, {**CQL, 'alpha': 0.1}, updates=800),
+    'discrete_cql, alpha 0': Row(
+        'discrete_cql', ('constant', 'observation', 'delayed'), greedy_q, {**DQN, 'alpha': 0.0}, discrete=True
+    ),
+    'discrete_cql': Row('discrete_cql', ('action', 'both'), None, {**DQN, 'alpha': 0.1}, discrete=True),
     'iql': Row('iql', tuple(PROBES), lambda agent, obs: agent.value.net(obs), {**IQL, 'expectile': 0.9}),
     'iql, discrete': Row(
         'iql', tuple(PROBES), lambda agent, obs: agent.value.net(obs), {**IQL, 'expectile': 0.9}, discrete=True

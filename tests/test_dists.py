@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stitchrl.maths.dists import Categorical, Mixture, Normal, inside, take
+from stitchrl.maths.dists import Categorical, Mixture, Normal, Squashed, inside, take
 
 seeds = st.integers(0, 10_000)
 
@@ -144,3 +144,42 @@ def test_take():
     values = jnp.arange(6.0).reshape(2, 3)
     assert take(values, jnp.array([2, 0])).tolist() == [2, 3]
     assert take(values[0], jnp.int32(1)) == 1
+
+
+def squashed(seed, shape=(5, 2)):
+    mean, std, _ = normal(seed, shape)
+    return Squashed(jnp.asarray(mean), jnp.asarray(std))
+
+
+@given(seeds)
+def test_squashed_log_prob_against_the_rule_of_change(seed):
+    """p(tanh u) = p(u) / (1 - tanh^2 u), at double precision in scipy."""
+    dist = squashed(seed)
+    u = np.float64(dist.mean) + 0.7 * np.float64(dist.std)
+    u = np.clip(u, -3, 3)
+    expected = scipy.stats.norm(dist.mean, dist.std).logpdf(u) - np.log(1 - np.tanh(u) ** 2)
+    np.testing.assert_allclose(dist.log_prob(jnp.asarray(np.tanh(u), jnp.float32)), expected.sum(-1), atol=5e-2)
+
+
+def test_a_squashed_sample_comes_with_its_density_also_at_the_edge():
+    dist = Squashed(jnp.array([[0.3, -0.2], [20.0, 0.0]]), jnp.ones((2, 2)))
+    action, log_prob = dist.sample_and_log_prob(jr.key(0))
+    assert action[1, 0] == 1  # rounded; log_prob of it would be infinite
+    assert np.isfinite(log_prob).all()
+    np.testing.assert_allclose(log_prob[0], Squashed(dist.mean[0], dist.std[0]).log_prob(action[0]), rtol=1e-3)
+    assert log_prob[1] > 30  # nearly all of the mass sits on a sliver of width exp(-2 x 20)
+
+
+def test_a_squashed_density_integrates_to_one():
+    x = np.linspace(-0.9999, 0.9999, 20001, dtype=np.float32)
+    for mean, std in [(0.0, 0.5), (1.0, 1.0), (-0.5, 0.2)]:
+        dist = Squashed(jnp.full((len(x), 1), mean), jnp.full((len(x), 1), std))
+        assert np.exp(dist.log_prob(jnp.asarray(x)[:, None])).sum() * (x[1] - x[0]) == pytest.approx(1, abs=0.01)
+
+
+def test_several_squashed_samples_are_independent_and_follow_the_distribution():
+    dist = Squashed(jnp.full((1, 1), 0.4), jnp.full((1, 1), 0.8))
+    action, log_prob = dist.samples_and_log_prob(jr.key(0), 3000)
+    assert action.shape == (3000, 1, 1)
+    assert log_prob.shape == (3000, 1)
+    assert scipy.stats.kstest(np.arctanh(action[:, 0, 0]), scipy.stats.norm(0.4, 0.8).cdf).pvalue > 0.01

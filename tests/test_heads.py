@@ -11,8 +11,19 @@ import pytest
 
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.errors import UsageError
-from stitchrl.maths.dists import Categorical, Mixture, Normal
-from stitchrl.nets.heads import LOG_STD, Critic, Deterministic, Gaussian, Mixed, Softmax, Value, policy
+from stitchrl.maths.dists import Categorical, Mixture, Normal, Squashed
+from stitchrl.nets.heads import (
+    LOG_STD,
+    Critic,
+    Deterministic,
+    Gaussian,
+    Mixed,
+    Positive,
+    Softmax,
+    SquashedGaussian,
+    Value,
+    policy,
+)
 
 ARM = Spec(Observation((3,)), Continuous(2, (-1.0,) * 2, (1.0,) * 2))
 BUTTONS = Spec(Observation((3,)), Discrete(4))
@@ -132,3 +143,25 @@ def test_every_leaf_is_an_array():
     heads = (Gaussian, Mixed, Deterministic, Critic, Value)
     nets = jax.eval_shape(lambda key: [head(ARM, HIDDEN, key=key) for head in heads], jr.key(0))
     assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(nets))
+
+
+def test_squashed_gaussians_have_a_deviation_of_each_state_within_bounds():
+    dist = built(SquashedGaussian)(100 * OBS)
+    assert isinstance(dist, Squashed)
+    assert dist.mean.shape == dist.std.shape == (6, 2)
+    assert (dist.std >= np.exp(LOG_STD[0]) * 0.999).all()
+    assert (dist.std <= np.exp(LOG_STD[1]) * 1.001).all()
+    assert np.ptp(dist.std) > 0
+    assert (np.abs(dist.mode()) <= 1).all()
+
+
+def test_q_of_all_actions_holds_each():
+    net = built(Critic, BUTTONS)
+    every = net.all(OBS)
+    for a in range(4):
+        np.testing.assert_array_equal(net(OBS, jnp.full(6, a)), every[:, a])
+
+
+def test_a_positive_number_keeps_its_value_and_stays_positive():
+    assert Positive.create(0.3)() == pytest.approx(0.3)
+    assert Positive(jnp.float32(-50.0))() > 0
