@@ -35,8 +35,8 @@ OTHERS = {  # kinds that people try, and what to do with them
 def read(path: str | Path, format: str | None = None) -> Columns:
     """The columns of the recording at `path`, as numpy arrays in the recorder's own units.
 
-    `format` is one of FORMATS; None: told by the file's first bytes. Raises UsageError for a path or format
-    that does not exist, BadData for a file that cannot be used.
+    `format` is one of FORMATS; None: told by what is in the file. Raises UsageError for a path or format that does
+    not exist, BadData for a file that cannot be used, MissingExtra where a part to read it with is not installed.
     """
     path = Path(path)
     if format is not None and format not in FORMATS:
