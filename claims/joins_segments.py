@@ -146,7 +146,7 @@ def draw(joined, chosen, halves) -> bytes:
     """A pair of bars for each statement, and the pair of its control."""
     panels = [
         ('1: walks nobody joined', '', 'episodes that reach the goal'),
-        ('14: a fifth of the steps to the goal, the rest elsewhere', '', 'episodes that reach the goal'),
+        ('14: a fifth to the goal, the rest elsewhere', '', 'episodes that reach the goal'),
         ('15: good in one half, bad in the other', '', 'reward per step'),
     ]
     figure, axes = board('Offline RL joins segments; filtered imitation is all or nothing', panels)
@@ -190,7 +190,7 @@ def bars(ax, ours, control, label) -> None:
 
 CAPTION = 'Means of five agents with 95 % intervals; grey is the control, the same pair where the cause is taken away.'
 NOTE = (
-    'The set whose other episodes are steered elsewhere came after the first run: random actions average to nothing, so '
-    'BC on all of them still points to the goal.'
+    'The set whose other episodes are steered elsewhere came after the first run: random actions average to nothing, '
+    'so BC on all of them still points to the goal.'
 )
 ALT = 'Three panels of bars: IQL against BC, filtered BC against BC, AWR against filtered BC, each beside its control.'

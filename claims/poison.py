@@ -219,7 +219,7 @@ def draw(sick, clean, asked, on) -> bytes:
         ('The chain: going on is best in support', '', 'probability of going on'),
     ]
     figure, (left, middle, right) = board(
-        'AWR, SARSA and IQL ask only about the data; of CQL the log-sum-exp does not', panels
+        'AWR, SARSA and IQL ask only about the data; CQL’s log-sum-exp asks beyond it', panels
     )
     names = list(sick)[::-1]
     left.barh(names, [sick[name].mean() for name in names], 0.6, color='#C65102', label='poisoned')
@@ -249,7 +249,7 @@ def draw(sick, clean, asked, on) -> bytes:
         label = 'control: behaviour good at the end' if good else 'behaviour errs at the end'
         dots(right, 0, np.arange(3) + 0.1 * good, found, label, control=good, linestyle='')
     right.set_xticks(range(3), ['AWR', 'SARSA', 'IQL'])
-    right.set_ylim(-0.03, 1.3)
+    right.set(xlim=(-0.4, 2.5), ylim=(-0.03, 1.3))
     mark(right, 0.5)
     legend(right, loc='upper left')
     return canvas.png(figure, None)

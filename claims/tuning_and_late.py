@@ -18,7 +18,7 @@ from stitchrl.data.collect import segments
 from stitchrl.data.dataset import Dataset
 from stitchrl.envs.pointmaze import PointMaze
 from stitchrl.loops.lab import trained
-from stitchrl.loops.offline import UPDATE, create, many, roots
+from stitchrl.loops.offline import create, updates
 from stitchrl.report import canvas
 from stitchrl.report.claim import Check, Claim, exact, paired
 from stitchrl.report.panels import board, dots
@@ -54,17 +54,14 @@ def costs(data, names, rounds=5, count=200):
     for name in names:
         module = algorithm(name)
         cfg = module.Config(hidden=(64, 64), batch=256, steps=10_000)
-        ready[name] = create(module.ALGO, data.spec, cfg, 0, 1), module.ALGO.select(data, cfg)
-    for turn in range(rounds + 1):
-        for name, (agents, chosen) in ready.items():
+        chosen = jax.device_put(module.ALGO.select(data, cfg))
+        ready[name] = updates(create(module.ALGO, data.spec, cfg, 0, 1), chosen, 0, cfg.steps, count)
+        next(ready[name])  # compiles
+    for _ in range(rounds):
+        for name in names:
             began = time.monotonic()
-            agents, info = many(
-                agents, jax.device_put(chosen), roots(0, 1, UPDATE), jax.numpy.int32(turn * count), count
-            )
-            jax.block_until_ready(info)
-            ready[name] = agents, chosen
-            if turn:  # the first one compiles
-                told[name].append((time.monotonic() - began) / count)
+            next(ready[name])
+            told[name].append((time.monotonic() - began) / count)
     return {name: np.array(seconds) for name, seconds in told.items()}
 
 

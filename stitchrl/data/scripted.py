@@ -14,6 +14,8 @@ from stitchrl.envs.pointmaze import SPEED, PointMaze
 class Steered(eqx.Module):
     """A policy for `rollouts.policy_transitions`: straight to the middle of the next cell on a shortest way.
 
+    In the cell it goes to, to the middle of that.
+
     action = clip(push + noise N(0, 1), -1, 1)
     """
 
@@ -29,7 +31,8 @@ class Steered(eqx.Module):
 
     def __call__(self, obs: jax.Array, key: jax.Array) -> jax.Array:
         """[2], in [-1, 1]."""
-        ahead = self.plan.ahead[self.target, number_of(self.plan, obs)]
+        here = number_of(self.plan, obs)
+        ahead = jnp.where(here == self.target, here, self.plan.ahead[self.target, here])
         way = self.plan.low[ahead] + self.plan.size[ahead] / 2 - obs
         push = way / jnp.maximum(jnp.linalg.norm(way), SPEED)
         return jnp.clip(push + self.noise * jr.normal(key, (2,)), -1, 1)
