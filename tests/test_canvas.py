@@ -120,3 +120,22 @@ def test_names_far_enough_apart_stay_where_they_are():
 
 def test_equal_names_hang_down_from_the_top_the_first_one_highest():
     assert canvas.spread(np.ones(3), 0.1, 1.0) == pytest.approx([1.0, 0.9, 0.8])
+
+
+def test_heights_hold_seeds_and_levels_but_not_the_band_of_a_few():
+    ax, _ = drawn([0], [[0.0], [1.0]])
+    canvas.limit(ax, [[[0.0], [1.0]]], [4.0])
+    assert ax.get_ylim() == pytest.approx((-0.24, 4.24))
+    canvas.limit(ax, [[[2.0]]], [])
+    assert ax.get_ylim() == pytest.approx((1.9, 2.1))
+    canvas.limit(ax, [[[0.0]]], [])
+    assert ax.get_ylim() == (-1, 1)
+
+
+def test_levels_are_dashed_and_named():
+    ax, _ = drawn([0, 1], [[0.0, 1.0]])
+    before = len(ax.lines)
+    canvas.draw_levels(ax, {'the mean': 0.25, 'the best': 0.75})
+    assert [line.get_ydata()[0] for line in ax.lines[before:]] == [0.25, 0.75]
+    assert all(line.get_linestyle() == '--' for line in ax.lines[before:])
+    assert [text.get_text() for text in ax.texts] == ['the mean', 'the best']

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from stitchrl.envs.pointmaze import PointMaze
 from stitchrl.errors import UsageError
 from stitchrl.report import canvas, figures, page
-from stitchrl.report.page import Picture, Table, Verdict, Whisker
+from stitchrl.report.page import Picture, Section, Table, Verdict, Whisker
 from stitchrl.report.statistics import Interval, interval
 
-VOID = {'meta', 'img', 'br'}
+VOID = {'meta', 'img', 'br', 'source'}
 NASTY = '<script>alert("1")</script> & <b>bold</b> \'quoted\' {{ 7 * 7 }} {% raw %} http://example.org'
 PNG = canvas.png(canvas.blank(2, 1), None)
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 1"><rect width="2" height="1"/></svg>'
@@ -111,6 +111,33 @@ def test_the_verdict_counts_what_holds_and_marks_each_for_eyes_and_ears(tmp_path
     assert marks == [('mark good', 'holds') if flag else ('mark bad', 'does not hold') for flag in flags]
 
 
+def test_what_a_test_left_open_is_neither_and_a_headline_may_stand_over_it(tmp_path):
+    found = Page(made(tmp_path, verdict=[Verdict('a', None), Verdict('b', True)], headline='a headline'))
+    assert found.of('h2') == ['a headline']
+    assert [tag['aria-label'] for tag in found.attributes('svg')] == ['left open', 'holds']
+    assert Page(made(tmp_path, verdict=[Verdict('a', None)])).of('h2') == ['0 of 1 statements hold']
+
+
+def test_sections_come_in_order_with_their_own_pictures(tmp_path):
+    sections = [
+        Section('first', ['a paragraph'], [Table('numbers', ('a', 'b'), [('x', 1)])]),
+        Section('second', pictures=[Picture(PNG, 'left', 'a'), Picture(PNG, 'right', 'b', PNG)], beside=True),
+    ]
+    found = Page(made(tmp_path, sections=sections, notes=['a note']))
+    assert found.of('h2') == ['first', 'second', 'Notes']
+    assert found.of('p') == ['a paragraph']
+    assert [tag.get('class') for tag in found.attributes('div')] == ['scroll', 'beside']
+    assert found.attributes('table') == [{'class': 'numbers'}]
+    assert [tag['media'] for tag in found.attributes('source')] == ['screen and (max-width: 40rem)']
+    with pytest.raises(UsageError, match='no `alt`'):
+        made(tmp_path, sections=[Section('', pictures=[Picture(PNG, 'a maze', '')])])
+
+
+def test_a_page_that_cannot_be_written_says_so(tmp_path):
+    with pytest.raises(UsageError, match='cannot be written'):
+        page.write(tmp_path / 'nowhere' / 'page.html', 'a title')
+
+
 def test_tables_name_their_rows_and_columns_and_set_numbers_flush(tmp_path):
     rows = [('BC', '1,000', '95 %', 'at most 2', True), ('IQL', 20, 1.5, '3', False)]
     found = Page(made(tmp_path, tables=[Table('a caption', ('name', 'a', 'b', 'c', 'd'), rows)]))
@@ -129,6 +156,10 @@ def test_a_score_is_written_and_drawn_on_its_scale(tmp_path):
     assert found.of('small') == ['5 seeds x 50 episodes, t-interval']
     assert [tag['d'] for tag in found.attributes('path')[1:]] == ['M25.0 6H100.0']
     assert [tag['cx'] for tag in found.attributes('circle')] == ['50.0']
+
+
+def test_a_score_may_say_itself_how_it_was_made():
+    assert Whisker(interval([30.0]), how='mean of 9 episodes').words == ('30.0', 'mean of 9 episodes')
 
 
 def test_a_score_without_an_interval_is_only_a_dot(tmp_path):

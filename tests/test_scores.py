@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stitchrl.errors import UsageError
-from stitchrl.report.scores import curves, table
+from stitchrl.report.scores import curves, last, table
 
 
 def row(seed, step, value, field='return'):
@@ -62,3 +62,11 @@ def test_rows_that_cannot_be_compared_are_refused(rows, message):
 
 def test_another_field_can_be_chosen():
     assert curves([row(0, 0, True, 'success')], 'success')[1].tolist() == [[[1.0]]]
+
+
+def test_the_last_scores_of_each_seed_stand_one_after_another():
+    rows = [row(seed, step, 10 * seed + step) for seed in (1, 0) for step in (3, 1, 2)]
+    assert last(rows, 2).tolist() == [[2.0, 3.0], [12.0, 13.0]]
+    assert last(rows, 9).shape == (2, 3)
+    with pytest.raises(UsageError, match='k is 0'):
+        last(rows, 0)

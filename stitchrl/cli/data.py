@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import shlex
 from dataclasses import asdict
+from pathlib import Path
 
 from stitchrl.cli import data_make
 from stitchrl.data.formats import FORMATS
@@ -11,6 +13,7 @@ from stitchrl.data.formats import FORMATS
 def main(argv: list[str]) -> int:
     """Run `stitch data ...`. Exit code 0, or 4 when the recording has errors; raises StitchError."""
     args = _parser().parse_args(argv)
+    args.command = shlex.join(['stitch', 'data', *argv])
     return args.run(args)
 
 
@@ -25,12 +28,18 @@ def inspect(args: argparse.Namespace) -> int:
 
     columns = read(args.path, args.format)
     findings = check(columns, args.low, args.high)
+    if args.report is not None:
+        from stitchrl.report.recording import write
+
+        write(args.report, columns, findings, args.low, args.high, Path(args.path).name, args.command)
     errors = any(finding.severity == 'error' for finding in findings)
     if args.json:
         told = summary(columns, args.low, args.high) | {'findings': [asdict(finding) for finding in findings]}
         print(json.dumps({'path': args.path} | told, indent=2, allow_nan=False))
     else:
         Console(highlight=False).print(screen(columns, findings, args.low, args.high, args.path))
+        if args.report is not None:
+            print(f'page: {args.report}')
     return 4 if errors else 0
 
 
@@ -47,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument('--format', choices=list(FORMATS), help='what it is, where its name says something else')
     verb.add_argument('--low', type=float, nargs='+', help='lower action bounds, one number or one per dimension')
     verb.add_argument('--high', type=float, nargs='+', help='upper action bounds')
+    verb.add_argument('--report', metavar='FILE', help='also write it as a page, such as recording.html')
     verb.add_argument('--json', action='store_true', help='everything as JSON')
     verb.set_defaults(run=inspect)
     data_make.add(verbs)

@@ -114,7 +114,7 @@ def template() -> Any:
 
     load = FunctionLoader(lambda name: files('stitchrl.report').joinpath(name).read_text('utf-8'))
     env = Environment(loader=load, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.tests |= {'whisker': lambda cell: isinstance(cell, Whisker), 'listed': listed}
+    env.tests |= {'whisker': lambda cell: isinstance(cell, Whisker), 'listed': listed, 'numbers': all}
     env.filters |= {'flush': numeric}
     return env.get_template('page.html')
 

@@ -23,7 +23,7 @@ def histogram(values: np.ndarray, xlabel: str, ylabel: str, marks: Mapping[str, 
     canvas.draw_axes(ax, xlabel, ylabel, False)
     numbers(ax)
     bins = edges(values)
-    ax.hist(values, bins, color=BAR, edgecolor='white', linewidth=0.5)
+    ax.hist(values, bins.tolist(), color=BAR, edgecolor='white', linewidth=0.5)
     most = float(np.histogram(values, bins)[0].max())
     top = 1.0 + 0.13 * len(marks or {})
     ax.set_ylim(0, top * most * 1.02)
@@ -81,18 +81,21 @@ def shares(names: Sequence[str], counts: Sequence[int], xlabel: str) -> bytes:
     return canvas.png(figure, None)
 
 
-def dimensions(values: np.ndarray, low: np.ndarray, high: np.ndarray, saturated: Sequence[float]) -> bytes:
+def dimensions(
+    values: np.ndarray, low: np.ndarray, high: np.ndarray, saturated: Sequence[float], across: int = ACROSS
+) -> bytes:
     """A small histogram for each dimension of actions [N, A] between their bounds [A], as a PNG."""
     count = min(DIMS, values.shape[1])
-    across = min(ACROSS, count)
+    across = min(across, count)
     down = -(-count // across)
-    figure = canvas.blank(0.3 + 2.05 * across, 1.75 * down, 'constrained')
+    figure = canvas.blank(0.1 + 2.15 * across, 1.75 * down, 'constrained')
+    figure.get_layout_engine().set(wspace=0.1, hspace=0.08)  # type: ignore[union-attr]
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for d, ax in enumerate(axes):
         if d >= count:
             ax.set_axis_off()
             continue
-        ax.hist(values[:, d], BINS, (low[d], high[d]), color=BAR, edgecolor='white', linewidth=0.3)
+        ax.hist(values[:, d], BINS, range=(low[d], high[d]), color=BAR, edgecolor='white', linewidth=0.3)
         ax.set_title(f'action {d}', loc='left', size=9.5, color=INK, weight='bold')
         ax.set_title(f'{saturated[d]:.0%} at a bound', loc='right', size=8.5, color=SOFT)
         ax.set_xticks([low[d], high[d]], [f'{low[d]:.3g}', f'{high[d]:.3g}'])

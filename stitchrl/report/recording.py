@@ -107,11 +107,11 @@ def actions(columns: Columns, about: dict[str, Any]) -> page.Section:
     values = columns.action[:: max(1, len(columns) // SAMPLE)]
     values = values[np.isfinite(values).all(1)]
     low, high = np.asarray(about['low']), np.asarray(about['high'])
-    picture = plots.dimensions(values, low, high, about['saturated'])
+    wide, narrow = (plots.dimensions(values, low, high, about['saturated'], across) for across in (plots.ACROSS, 2))
     caption = f'How often each value occurs; {SOURCES[about["bounds"]]}.'
     more = {'at a bound': [f'{share:.1%}' for share in about['saturated']]}
     table, alt = numbers('Actions, per dimension.', about, more), 'A histogram for each dimension of the actions.'
-    return page.Section('Actions', rest(about['min']), [table], [page.Picture(picture, caption, alt)])
+    return page.Section('Actions', rest(about['min']), [table], [page.Picture(wide, caption, alt, narrow)])
 
 
 def numbers(caption: str, about: dict[str, Any], more: Mapping[str, Sequence[str]] | None = None) -> page.Table:
