@@ -27,7 +27,7 @@ def test_noise_makes_it_worse_and_actions_stay_inside(maze):
 
 
 def test_it_goes_where_it_is_sent(maze):
-    """At its target it stands still; beside it, it goes there."""
+    """Beside its target it goes there; in it, to the middle of where the disc fits, x = 1.3 to 2, and stays."""
     steer = Steered.to(maze, (1.5, 3.5), 0.0)
     np.testing.assert_allclose(steer(jnp.array([2.5, 3.5]), jr.key(0)), [-1, 0], atol=1e-6)
-    np.testing.assert_allclose(steer(jnp.array([1.5, 3.5]), jr.key(0)), [0, 0], atol=1e-6)
+    np.testing.assert_allclose(steer(jnp.array([1.65, 3.5]), jr.key(0)), [0, 0], atol=1e-5)

@@ -44,14 +44,14 @@ def stories() -> dict[str, tuple[tuple[int, ...], str]]:
     found = {}
     for path in sorted(folder().glob('*.py')):
         tree = ast.parse(path.read_text('utf-8'))
-        covers = [ast.literal_eval(node.value) for node in tree.body if assigns(node, 'STATEMENTS')]
+        covers = [ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign) and names_it(node)]
         found[path.stem] = (tuple(covers[0]), ast.get_docstring(tree) or '')
     return found
 
 
-def assigns(node: Any, name: str) -> bool:
-    """Is this statement `name = ...`?"""
-    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name
+def names_it(node: ast.Assign) -> bool:
+    """Is this `STATEMENTS = ...`?"""
+    return isinstance(node.targets[0], ast.Name) and node.targets[0].id == 'STATEMENTS'
 
 
 def show(as_json: bool) -> int:

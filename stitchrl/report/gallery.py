@@ -8,6 +8,7 @@ from typing import Any
 from stitchrl.report import page as pages
 
 SIGNS = {'holds': '✓ holds', 'does not hold': '✗ does not hold', 'undecided': '? undecided'}
+HOLDS = {'holds': True, 'does not hold': False, 'undecided': None}
 HEADER = ('statements', 'prediction', 'predicted', 'found', 'control', 'verdict')
 
 
@@ -21,23 +22,28 @@ def cells(check: Mapping[str, Any]) -> tuple[str, ...]:
     """A check as a row under HEADER."""
     control = check['control']
     told = 'none' if control is None else f'{control["without"]}: {control["words"]}'
-    numbers = ', '.join(map(str, check['statements']))
-    return numbers, check['prediction'], check['mark'], check['found']['words'], told, SIGNS[check['verdict']]
+    return numbers(check), check['prediction'], check['mark'], check['found']['words'], told, SIGNS[check['verdict']]
 
 
 def page(records: Sequence[Mapping[str, Any]], path: Path, images: Path) -> Path:
-    """One HTML file: first what came out of each experiment, then each one's checks and figure."""
-    summary = [
-        (r['title'], ', '.join(map(str, r['statements'])), SIGNS[r['verdict']], f'{r["seconds"]:g}') for r in records
-    ]
-    tables = [pages.Table('What came out.', ('claim', 'statements', 'verdict', 'seconds'), summary)]
-    tables += [pages.Table(f'{r["title"]} ({r["name"]})', HEADER, [cells(c) for c in r['checks']]) for r in records]
-    pictures = [
-        pages.Picture((images / r['figure']).read_bytes(), f'{r["title"]} {r["caption"]}', r['alt']) for r in records
-    ]
-    notes = [f'{r["name"]}: {note}' for r in records for note in r['notes']]
+    """One HTML file: first what came out of each experiment, then each one's prediction, checks and figure."""
+    verdicts = [pages.Verdict(f'{r["title"]} ({numbers(r)})', HOLDS[r['verdict']]) for r in records]
+    sections = [section_of(r, (images / r['figure']).read_bytes()) for r in records]
     facts = {'command': '\n'.join(r['command'] for r in records)} | {r['name']: machine(r) for r in records}
-    return pages.write(path, 'The claims', (), tables, pictures, notes, facts)
+    return pages.write(path, 'The claims', verdicts, reproduce=facts, sections=sections)
+
+
+def section_of(told: Mapping[str, Any], picture: bytes) -> pages.Section:
+    """One experiment on the page."""
+    table = pages.Table(f'What came out: {told["verdict"]}.', HEADER, [cells(check) for check in told['checks']])
+    drawn = pages.Picture(picture, told['caption'], told['alt'])
+    paragraphs = [' '.join(part.split()) for part in told['prediction'].split('\n\n')]
+    return pages.Section(told['title'], [*paragraphs, *told['notes']], [table], [drawn])
+
+
+def numbers(told: Mapping[str, Any]) -> str:
+    """The statements that a record or a check covers."""
+    return ', '.join(map(str, told['statements']))
 
 
 def machine(told: Mapping[str, Any]) -> str:
@@ -50,22 +56,27 @@ def machine(told: Mapping[str, Any]) -> str:
 def markdown(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """docs/claims.md, with the figures beside it in images/claims."""
     head = ['# The claims', '', INTRO, '', '| claim | statements | verdict | seconds |', '|---|---|---|---|']
-    for r in records:
-        numbers = ', '.join(map(str, r['statements']))
-        head.append(
-            f'| [{r["title"]}](#{r["name"].replace("_", "-")}) | {numbers} | {SIGNS[r["verdict"]]} | {r["seconds"]:g} |'
-        )
+    head += [f'| {link(r)} | {numbers(r)} | {SIGNS[r["verdict"]]} | {r["seconds"]:g} |' for r in records]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('\n'.join([*head, *(section(r) for r in records)]) + '\n', encoding='utf-8')
     return path
 
 
+def link(told: Mapping[str, Any]) -> str:
+    """To a section of the same page."""
+    return f'[{told["title"]}](#{anchor(told)})'
+
+
+def anchor(told: Mapping[str, Any]) -> str:
+    """A section's heading."""
+    return told['name'].replace('_', '-')
+
+
 def section(told: Mapping[str, Any]) -> str:
     """One experiment."""
     rows = ['| ' + ' | '.join(escape(cell) for cell in cells(check)) + ' |' for check in told['checks']]
-    anchor = told['name'].replace('_', '-')
     parts = [
-        f'\n## {anchor}\n\n**{told["title"]}** {SIGNS[told["verdict"]]}.\n',
+        f'\n## {anchor(told)}\n\n**{told["title"]}** {SIGNS[told["verdict"]]}.\n',
         told['prediction'] + '\n',
         f'![{told["alt"]}](images/claims/{told["figure"]})\n',
         told['caption'] + '\n',
