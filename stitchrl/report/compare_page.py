@@ -11,6 +11,8 @@ HOW = (
     f'A score is the mean of the last {LAST} evaluations. Seeds are clusters: intervals are over seeds, at 95 %.',
     'A difference whose interval holds 0 is not decided by these runs. A probability of improvement of 0.5 means '
     'that neither is better; it is about seeds, not episodes.',
+    'The two may disagree: the difference takes scores of seeds to be about normal, the probability assumes nothing of '
+    'them and needs more seeds.',
 )
 
 
