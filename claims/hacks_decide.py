@@ -20,8 +20,14 @@ from stitchrl.report.panels import board, dots, legend
 from stitchrl.report.statistics import interval
 
 STATEMENTS = (13,)
-ALPHAS, EPISODES, ROWS = (0.0, 0.01, 0.1, 1.0, 10.0), 50, 20_000
-CQL = {'hidden': (64, 64), 'gamma': 0.95, 'steps': 4000, 'reward': 'minus_one'}  # sizes and discount of the homework
+ALPHAS, EPISODES = (0.0, 0.01, 0.1, 1.0, 10.0), 50
+CQL = {
+    'hidden': (64, 64),
+    'gamma': 0.95,
+    'steps': 4000,
+    'period': 50,
+    'reward': 'minus_one',
+}  # sizes and discount of the homework
 
 
 def run() -> Claim:
@@ -29,7 +35,7 @@ def run() -> Claim:
     world = PointMass.create('medium')
     success, gap = {}, {}
     for kind in ('expert', 'random'):
-        data = Dataset.from_columns(collect(world, kind, jr.key(3), ROWS))
+        data = Dataset.from_columns(collect(world, kind, jr.key(3)))
         for alpha in ALPHAS:
             made = trained('discrete_cql', data, alpha=alpha, **CQL)
             success[kind, alpha] = made.play(world, EPISODES).success.astype(float)
@@ -53,7 +59,7 @@ def run() -> Claim:
             without='expert data',
         ),
     )
-    return Claim(checks, draw(success, gap), CAPTION, ALT)
+    return Claim(checks, draw(success, gap), CAPTION, ALT, (NOTE,))
 
 
 def draw(success, gap) -> bytes:
@@ -83,4 +89,8 @@ def draw(success, gap) -> bytes:
 
 
 CAPTION = 'Means of five agents with 95 % intervals. Without alpha, values of actions the expert never took run away.'
+NOTE = (
+    'In the first run Q-target was copied every 300 updates, 13 times in all on a way of about 20 steps, and without '
+    'imitation no value reached the start; it is copied every 50 now. Sizes of the recordings are the homework’s.'
+)
 ALT = 'Success and Q gap over alpha for expert and random data of the point mass.'

@@ -125,12 +125,12 @@ def test_words_have_the_digits_that_matter():
 
 def test_the_record_is_strict_json_and_holds_everything():
     story = 'The claim.\n\nPrediction. Above zero.'
-    told = record('name', story, (1,), claim(check(exact(1), exact(-1))), 1.26)
+    told = record('name', story, (1,), claim(check(exact(1), exact(-1))), 1.26, 2.0)
     again = json.loads(json.dumps(told, allow_nan=False))
     assert again['verdict'] == 'holds'
     assert again['title'], again['prediction'] == ('The claim.', 'Prediction. Above zero.')
     assert again['command'] == 'stitch claims run name'
-    assert again['seconds'] == 1.3
+    assert (again['seconds'], again['cpu_seconds']) == (1.3, 2.0)
     assert again['checks'][0]['predicted'] == {'above': 0.0}
     assert again['checks'][0]['found']['mean'] == 1
     assert again['checks'][0]['control']['verdict'] == 'does not hold'
@@ -139,4 +139,4 @@ def test_the_record_is_strict_json_and_holds_everything():
 
 def test_a_record_covers_what_it_names():
     with pytest.raises(UsageError, match=r'names statements \(1, 2\) but checks \(1,\)'):
-        record('name', 'A.', (1, 2), claim(check(exact(1), exact(-1))), 1.0)
+        record('name', 'A.', (1, 2), claim(check(exact(1), exact(-1))), 1.0, 1.0)

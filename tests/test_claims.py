@@ -100,12 +100,12 @@ def test_the_recorded_results_belong_to_the_experiments():
         assert told['title'] == story.partition('\n')[0], path.name
         assert told['prediction'] == story.partition('\n')[2].strip(), path.name
         assert told['statements'] == sorted(numbers), path.name
-        assert told['seconds'] <= 180, path.name
+        assert told['cpu_seconds'] <= 360, path.name  # three minutes of two cores
 
 
 def test_record_is_what_the_verb_writes(planted):
     told, picture = claims.perform('closed_form')
     module = claims.load('closed_form')
-    again = record('closed_form', module.__doc__, module.STATEMENTS, module.run(), told['seconds'])
+    again = record('closed_form', module.__doc__, module.STATEMENTS, module.run(), told['seconds'], told['cpu_seconds'])
     assert told == again
     assert picture == module.run().figure

@@ -121,10 +121,11 @@ def perform(name: str) -> tuple[dict[str, Any], bytes]:
     """Run one experiment: (what came out, its figure)."""
     from stitchrl.report.claim import record
 
-    began = time.monotonic()
+    began, used = time.monotonic(), time.process_time()
     module = load(name)
     claim = module.run()
-    return record(name, module.__doc__, module.STATEMENTS, claim, time.monotonic() - began), claim.figure
+    spent = time.monotonic() - began, time.process_time() - used
+    return record(name, module.__doc__, module.STATEMENTS, claim, *spent), claim.figure
 
 
 def save(told: dict[str, Any], picture: bytes, results: Path, images: Path) -> None:

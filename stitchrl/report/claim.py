@@ -150,11 +150,14 @@ def words(found: Interval) -> str:
     return f'{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}] ({counts}, {found.method})'
 
 
-def record(name: str, story: str, statements: Sequence[int], claim: Claim, seconds: float) -> dict[str, Any]:
+def record(
+    name: str, story: str, statements: Sequence[int], claim: Claim, seconds: float, cpu: float
+) -> dict[str, Any]:
     """Everything as JSON: prediction, verdicts, numbers, and what somebody needs to see the same.
 
-    `story` is the experiment's docstring: first line the claim, then the prediction. UsageError where the checks
-    cover other statements than the experiment names.
+    `story` is the experiment's docstring: first line the claim, then the prediction. `seconds` by the clock, `cpu`
+    of all cores together, which a busy machine does not lengthen. UsageError where the checks cover other
+    statements than the experiment names.
     """
     from stitchrl.runs.directory import system
 
@@ -174,5 +177,6 @@ def record(name: str, story: str, statements: Sequence[int], claim: Claim, secon
         'alt': claim.alt,
         'command': f'stitch claims run {name}',
         'seconds': round(seconds, 1),
+        'cpu_seconds': round(cpu, 1),
         'system': system(),
     }

@@ -50,7 +50,8 @@ def machine(told: Mapping[str, Any]) -> str:
     """Where and with what it ran, in a line."""
     system = told['system']
     packages = ', '.join(f'{name} {system["packages"][name]}' for name in ('jax', 'equinox', 'numpy'))
-    return f'{told["seconds"]:g} s, {system["machine"]}, {system["device"]}, Python {system["python"]}, {packages}'
+    spent = f'{told["seconds"]:g} s ({told["cpu_seconds"]:g} s of processors)'
+    return f'{spent}, {system["machine"]}, {system["device"]}, Python {system["python"]}, {packages}'
 
 
 def markdown(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
