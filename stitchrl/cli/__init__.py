@@ -17,6 +17,7 @@ VERBS = {
     'compare': ('stitchrl.cli.compare', 'runs side by side: can these seeds tell them apart?'),
     'data': ('stitchrl.cli.data', 'look at a recording before anything is trained on it'),
     'claims': ('stitchrl.cli.claims', "the course's statements, each put to the test"),
+    'explain': ('stitchrl.cli.explain', 'which loss reaches which network, and who asks about unseen actions'),
     'list': ('stitchrl.cli.list', 'algorithms, environments, runs'),
     'info': ('stitchrl.cli.info', 'versions and devices, to paste into a question'),
 }

@@ -80,8 +80,9 @@ def steps_left(world: World) -> np.ndarray:
 
 def joined(parts: list[Columns]) -> Columns:
     """Recordings of discrete actions one after another."""
-    names = ('obs', 'action', 'reward', 'terminal', 'timeout', 'next_obs')
-    return Columns(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    column = lambda name: np.concatenate([getattr(part, name) for part in parts])
+    first = column('obs'), column('action'), column('reward'), column('terminal')
+    return Columns(*first, timeout=column('timeout'), next_obs=column('next_obs'))
 
 
 def support(grid: GridWorld, share: float, seed: int) -> np.ndarray:

@@ -94,7 +94,15 @@ class PointMass(Env):
         walls, *ends = read_map(text)
         start, goal = (jnp.array([x + 0.5, y + 0.5], jnp.float32) for y, x in ends)
         spec = Spec(Observation((2,)), Discrete(len(ACTIONS)), horizon)
-        return cls(jnp.asarray(walls), start, goal, spec, stride, noise, anywhere)
+        return cls(
+            spec=spec,
+            walls=jnp.asarray(walls),
+            start=start,
+            goal=goal,
+            stride=stride,
+            noise=noise,
+            anywhere=anywhere,
+        )
 
     @property
     def size(self) -> np.ndarray:
