@@ -53,7 +53,7 @@ def world(key, good=False) -> World:
     best = optimum(p, r, jnp.ones((STATES, ACTIONS), bool))
     first = jax.nn.one_hot(best.argmax(1), ACTIONS)  # the best action of each state
     liking = jr.uniform(k_taken, (STATES, ACTIONS)) + good * first
-    chance = jnp.where(first > 0, 8.0, 1.0) if good else 0.2 + jr.gamma(k_share, 1.0, (STATES, ACTIONS))
+    chance = jnp.where(good, 1.0 + 7.0 * first, 0.2 + jr.exponential(k_share, (STATES, ACTIONS)))
     counts = record(k_data, p, jnp.where(liking.argsort(1).argsort(1) < ACTIONS - 2, 0.0, chance))
     n = counts.sum(2)
     noise = NOISE * jr.normal(k_noise, n.shape) / jnp.sqrt(jnp.maximum(n, 1))
@@ -111,7 +111,7 @@ def score(w, q):
     return (worth(jax.nn.one_hot(q.argmax(1), ACTIONS)) - floor) / (best - floor)
 
 
-@partial(jax.jit, static_argnums=1)
+@jax.jit
 def measure(key, good):
     """{name: [alphas]} of one world, and {'off': [alphas, S]}."""
     w, alphas = world(key, good), jnp.array(ALPHAS)
@@ -137,7 +137,7 @@ def run() -> Claim:
     """Ten worlds, all alphas at once."""
     keys = jr.split(jr.key(0), SEEDS)
     found, good = (
-        {name: np.asarray(x) for name, x in jax.vmap(partial(measure, good=flag))(keys).items()}
+        {name: np.asarray(x) for name, x in jax.vmap(measure, in_axes=(0, None))(keys, flag).items()}
         for flag in (False, True)
     )
     at = lambda name, alpha: interval(found[name][:, ALPHAS.index(alpha)], rate=name == 'off')

@@ -47,24 +47,25 @@ def test_lottery_reads_as_predicted(tau, worth):
 def test_misplaced_differs_from_iql_only_in_the_expectile():
     """At tau 0.5 both losses are halves of squared errors: the same minimum."""
     module = load('lottery')
-    spec = Spec(Observation((1,)), Discrete(2))
-    agent = module.Misplaced.create(spec, iql.Config(hidden=(4,)), jr.key(0))
+    batch = module.recording().sample(jr.key(1), 2)
     y = jnp.array([1.0, 3.0])
     critic = lambda obs, action: jnp.full((2, 2), 2.0)
-    batch = agent.draw(jax.device_put(module.recording()), jr.key(1))
     assert float(module.lucky_loss(critic, batch, y, 0.5)[0]) == pytest.approx(
         0.5 * iql.critic_loss(critic, batch, y)[0]
     )
     assert float(module.lucky_loss(critic, batch, y, 0.9)[0]) == pytest.approx(2 * (0.9 + 0.1) / 2)
 
 
-def world():
+@pytest.fixture(scope='module')
+def worlds():
+    """The module, a world with any behaviour, one with a good behaviour."""
     module = load('conservatism')
-    return module, module.world(jr.key(0))
+    build = jax.jit(module.world)
+    return module, build(jr.key(0), False), build(jr.key(0), True)
 
 
-def test_conservatism_values_solve_the_bellman_equation():
-    module, w = world()
+def test_conservatism_values_solve_the_bellman_equation(worlds):
+    module, w, _ = worlds
     q = module.values(w.p, w.r, w.pi)
     np.testing.assert_allclose(q, w.r + module.GAMMA * w.p @ (w.pi * q).sum(1), atol=1e-4)
     n = module.STATES * module.ACTIONS
@@ -74,22 +75,21 @@ def test_conservatism_values_solve_the_bellman_equation():
 
 
 @pytest.mark.parametrize('data_term', [0.0, 1.0])
-def test_conservatism_fixed_point_is_a_minimum_of_cql(data_term):
+def test_conservatism_fixed_point_is_a_minimum_of_cql(worlds, data_term):
     """At Q-hat the gradient of alpha (E_mu Q - E_data Q) + 1/2 E_data (Q - y)^2 vanishes, y held fixed."""
-    module, w = world()
+    module, w, _ = worlds
     q, alpha = module.fixed_point(w, 0.7, data_term), 0.7
     y = w.seen_r + module.GAMMA * w.seen_p @ (w.pi * q).sum(1)
     loss = lambda q: (alpha * (w.pi - data_term * w.behaviour) * q + 0.5 * w.behaviour * (q - y) ** 2).sum()
     np.testing.assert_allclose(jnp.where(w.behaviour > 0, jax.grad(loss)(q), 0), 0, atol=1e-4)
 
 
-def test_conservatism_records_two_actions_a_state():
-    module, w = world()
+def test_conservatism_records_two_actions_a_state(worlds):
+    module, w, good = worlds
     assert ((np.asarray(w.behaviour) > 0).sum(1) <= 2).all()
     np.testing.assert_allclose(w.behaviour.sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(w.pi.sum(1), 1, atol=1e-6)
     assert (np.asarray(w.pi)[np.asarray(w.behaviour) == 0] == 0).all()
-    good = module.world(jr.key(0), good=True)
     best = module.optimum(good.p, good.r, jnp.ones_like(good.r, bool)).argmax(1)
     assert (np.asarray(good.behaviour)[np.arange(module.STATES), best] > 0.5).all()
 
