@@ -1,11 +1,11 @@
 """Updates per second of each offline algorithm, as a share of what its matrix products alone allow.
 
-    python benchmarks/offline_speed.py [--seeds 1 8] [--algos bc td3_bc iql] [--json FILE]
+    python benchmarks/offline_speed.py [--seeds 1 8] [--algos bc td3_bc iql awr cql] [--json FILE]
 
 Sizes are Hopper's: observation 11, action 3, networks 256 x 256, batch 256. An update's work is fixed: passes
-through a network, forward 1 and backward 2 (BC 3, TD3+BC 11.5, IQL 16, of 35.5 MFLOP each). The floor is a scan
-that does those products and nothing else: no gathers, no losses, no Adam. Both run in turn in one process and the
-median of the pairwise ratios is printed, because absolute times on a shared machine mean little.
+through a network, forward 1 and backward 2 (BC 3, TD3+BC 11.5, IQL 16, CQL 198, of 35.5 MFLOP each). The floor is
+a scan that does those products and nothing else: no gathers, no losses, no Adam. Both run in turn in one process and
+the median of the pairwise ratios is printed, because absolute times on a shared machine mean little.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,30 +31,51 @@ from stitchrl.runs.directory import system
 OBS, ACTION, HIDDEN, BATCH, ROWS = 11, 3, 256, 256, 100_000
 PASS = 2 * BATCH * ((OBS + ACTION) * HIDDEN + HIDDEN * HIDDEN + HIDDEN)  # FLOP of one forward pass
 
-# (networks at once, forward, backward into the weights, backward into the action, every how many updates)
+
+class Passes(NamedTuple):
+    """What networks of one kind do in an update. Forward counts 1, backward into the weights 2, into the action 1."""
+
+    nets: int  # evaluated at once
+    weights: bool = False
+    action: bool = False
+    every: int = 1  # updates
+    rows: int = 1  # inputs per row of the batch
+
+
 PASSES = {
-    'bc': [(1, True, True, False, 1)],
+    'bc': [Passes(1, weights=True)],
     'td3_bc': [
-        (1, True, False, False, 1),  # target actor
-        (2, True, False, False, 1),  # target critics
-        (2, True, True, False, 1),  # critics
-        (1, True, True, False, 2),  # actor
-        (1, True, False, True, 2),  # Q of the actor's action
+        Passes(1),  # target actor
+        Passes(2),  # target critics
+        Passes(2, weights=True),  # critics
+        Passes(1, weights=True, every=2),  # actor
+        Passes(1, action=True, every=2),  # Q of the actor's action
     ],
     'iql': [
-        (2, True, False, False, 1),  # target critics
-        (1, True, True, False, 1),  # value
-        (1, True, False, False, 1),  # new V(s)
-        (1, True, True, False, 1),  # actor
-        (1, True, False, False, 1),  # new V(s')
-        (2, True, True, False, 1),  # critics
+        Passes(2),  # target critics
+        Passes(1, weights=True),  # value
+        Passes(1),  # new V(s)
+        Passes(1, weights=True),  # actor
+        Passes(1),  # new V(s')
+        Passes(2, weights=True),  # critics
+    ],
+    'awr': [Passes(1, weights=True), Passes(1, weights=True)],  # value, actor; labels are not counted
+    'cql': [
+        Passes(1),  # policy at s', for the target
+        Passes(2),  # target critics
+        Passes(1),  # policy at s
+        Passes(1),  # and at s', for the actions that are asked about
+        Passes(2, weights=True),  # critics on the data
+        Passes(2, weights=True, rows=30),  # critics on ten actions of each of three sources
+        Passes(1, weights=True),  # actor
+        Passes(2, action=True),  # Q of its action
     ],
 }
 
 
 def work(algo: str) -> float:
     """Passes of an update, in units of one forward pass."""
-    return sum(n * (1 + 2 * weights + action) / every for n, _, weights, action, every in PASSES[algo])
+    return sum(p.nets * p.rows * (1 + 2 * p.weights + p.action) / p.every for p in PASSES[algo])
 
 
 def net_products(x, w1, w2, w3, weights, action):
@@ -73,15 +95,16 @@ def products(passes, w, xs, t, seeds):
     x = jax.lax.dynamic_index_in_dim(xs, t % len(xs), keepdims=False)  # new numbers each step, or XLA hoists the work
     x = jnp.broadcast_to(x, (seeds, *x.shape))
     results = []
-    for (_, _, weights, action, every), nets in zip(passes, w, strict=True):
-        one = partial(net_products, weights=weights, action=action)
+    for part, nets in zip(passes, w, strict=True):
+        one = partial(net_products, weights=part.weights, action=part.action)
         every_net = jax.vmap(jax.vmap(one, in_axes=(None, 0, 0, 0)))
-        if every == 1:
-            results.append(every_net(x, *nets))
+        inputs = x[:, : BATCH * part.rows]
+        if part.every == 1:
+            results.append(every_net(inputs, *nets))
             continue
-        shapes = jax.eval_shape(every_net, x, *nets)
+        shapes = jax.eval_shape(every_net, inputs, *nets)
         skip = lambda *_, shapes=shapes: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        results.append(jax.lax.cond(t % every == 0, every_net, skip, x, *nets))
+        results.append(jax.lax.cond(t % part.every == 0, every_net, skip, inputs, *nets))
     return results
 
 
@@ -97,13 +120,14 @@ def operands(algo, seeds, rng):
     """Weights of their own for each pass (shared ones would let XLA do a product once for two passes), and inputs."""
     sizes = ((OBS + ACTION, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 1))
     draw = lambda *shape: rng.normal(size=shape).astype(np.float32) / 16
-    return [[draw(seeds, n, *size) for size in sizes] for n, *_ in PASSES[algo]], draw(8, BATCH, OBS + ACTION)
+    rows = BATCH * max(part.rows for part in PASSES[algo])
+    return [[draw(seeds, part.nets, *size) for size in sizes] for part in PASSES[algo]], draw(8, rows, OBS + ACTION)
 
 
 def check_floor(algo, w, xs, seeds, chunk):
     """The compiled floor holds the operations it should: all of the loop's body, and as many before the loop."""
     found = floor.lower(algo, w, xs, seeds, chunk).compile().cost_analysis()['flops'] / 2
-    promised = sum(n * (1 + 2 * b + a) for n, _, b, a, _ in PASSES[algo]) * PASS * seeds
+    promised = sum(p.nets * p.rows * (1 + 2 * p.weights + p.action) for p in PASSES[algo]) * PASS * seeds
     if not 0.9 * promised < found < 1.15 * promised:
         raise SystemExit(f'the floor of {algo} has {found / 1e6:.0f} MFLOP, expected {promised / 1e6:.0f}')
 
