@@ -6,8 +6,8 @@
 Both learn from the same random 100,000 steps of Hopper's shapes (observation 11, action 3) with networks 256 x 256 and
 batch 256, one agent, all cores each. Each side runs the loop that its users run, its own sampling included:
 `stitchrl.loops.offline.updates` here, `fitter` there (what d3rlpy's `fit` calls), without progress bar and without a
-logger that writes. Settings are d3rlpy's defaults, but for BC's batch (100); BC is deterministic on both sides, as
-d3rlpy's is. The two processes stay alive: imports, building and compiling happen once and are told apart. Then one is
+logger that writes. Settings are d3rlpy's defaults, but for BC's batch (100); BC is deterministic on both sides, and
+CQL learns its multiplier (gap 10) on both, as d3rlpy's do. The two processes stay alive: imports, building and compiling happen once and are told apart. Then one is
 timed while the other sleeps, and the ratio is taken pair by pair, because a shared machine changes its pace.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 SIDE = Path(__file__).resolve().with_name('peers_side.py')  # what both processes run
-MARKS = {'iql': 5.0, 'td3_bc': 4.0, 'bc': 4.0}  # times d3rlpy's rate
+MARKS = {'iql': 5.0, 'td3_bc': 4.0, 'bc': 4.0, 'cql': 4.0}  # times d3rlpy's rate
 REST = 0.3  # seconds for the other side's threads to fall asleep
 PINS = ('torch==2.13.0', 'd3rlpy==2.8.1')  # in this order, so that d3rlpy does not pick a torch
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 OBS, ACTION, HIDDEN, BATCH, ROWS, EPISODE = 11, 3, 256, 256, 100_000, 1000
-CHUNK = {'iql': 250, 'td3_bc': 250, 'bc': 1000}  # updates in a compiled chunk, as a run picks them
-EPOCH = 100  # d3rlpy's updates between two looks at the clock
+CHUNK = {'iql': 250, 'td3_bc': 250, 'bc': 1000, 'cql': 20}  # updates in a compiled chunk
+EPOCH = {'cql': 10}  # d3rlpy's updates between two looks at the clock; 100 elsewhere
 
 Side = tuple[dict[str, Any], Callable[[str], Iterator[int]]]
 
@@ -47,8 +47,8 @@ def ours() -> Side:
 
     def stream(algo: str) -> Iterator[int]:
         module = algorithm(algo)
-        head = {'head': 'deterministic'} if algo == 'bc' else {}
-        cfg = module.Config(hidden=(HIDDEN, HIDDEN), batch=BATCH, **head)
+        alike = {'bc': {'head': 'deterministic'}, 'cql': {'lagrange': 10.0, 'actor_lr': 1e-4}}.get(algo, {})
+        cfg = module.Config(hidden=(HIDDEN, HIDDEN), batch=BATCH, **alike)
         agents = create(module.ALGO, raw.spec, cfg, seed=0, seeds=1)
         for part in updates(agents, data, seed=0, steps=10**9, chunk=CHUNK[algo]):
             jax.block_until_ready(part.agents)
@@ -72,12 +72,14 @@ def theirs() -> Side:
         'iql': d3rlpy.algos.IQLConfig(),
         'td3_bc': d3rlpy.algos.TD3PlusBCConfig(),
         'bc': d3rlpy.algos.BCConfig(batch_size=BATCH),
+        'cql': d3rlpy.algos.CQLConfig(),
     }
 
     def stream(algo: str) -> Iterator[int]:
         quiet = {'logger_adapter': d3rlpy.logging.NoopAdapterFactory(), 'show_progress': False}
-        for _ in configs[algo].create(device=False).fitter(dataset, 10**9, EPOCH, **quiet):
-            yield EPOCH
+        epoch = EPOCH.get(algo, 100)
+        for _ in configs[algo].create(device=False).fitter(dataset, 10**9, epoch, **quiet):
+            yield epoch
 
     packages = {name: version(name) for name in ('d3rlpy', 'torch', 'numpy', 'gymnasium')}
     return {'python': platform.python_version(), 'packages': packages, 'threads': torch.get_num_threads()}, stream

@@ -54,5 +54,6 @@ def play(args: argparse.Namespace) -> int:
     if episodes.success is not None:
         print(f'success   {interval(episodes.success.astype(float), rate=True)}')
     if reference := find(name):
-        print(f'normalised {interval(normalised(episodes.returns, reference))} (D4RL references)')
+        score = interval(normalised(episodes.returns, reference))
+        print(f'normalised {score} (D4RL references of 2020, played in {name})')
     return 0
