@@ -7,8 +7,9 @@ Both learn from the same random 100,000 steps of Hopper's shapes (observation 11
 batch 256, one agent, all cores each. Each side runs the loop that its users run, its own sampling included:
 `stitchrl.loops.offline.updates` here, `fitter` there (what d3rlpy's `fit` calls), without progress bar and without a
 logger that writes. Settings are d3rlpy's defaults, but for BC's batch (100); BC is deterministic on both sides, and
-CQL learns its multiplier (gap 10) on both, as d3rlpy's do. The two processes stay alive: imports, building and compiling happen once and are told apart. Then one is
-timed while the other sleeps, and the ratio is taken pair by pair, because a shared machine changes its pace.
+CQL learns its multiplier (gap 10) on both, as d3rlpy's do. The two processes stay alive: imports, building and
+compiling happen once and are told apart. Then one is timed while the other sleeps, and the ratio is taken pair by
+pair, because a shared machine changes its pace.
 """
 
 import argparse

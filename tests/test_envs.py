@@ -89,10 +89,21 @@ def test_own_classes_of_either_kind():
     assert hosted.spec == Spec(Observation((2,)), Discrete(3))
 
 
+def test_what_a_module_registers_with_gymnasium_is_found(tmp_path, monkeypatch):
+    """Its own form, `module:id`: importing the module is what makes the name known."""
+    (tmp_path / 'registers_one.py').write_text(
+        'import gymnasium\n'
+        "gymnasium.register('Ours-v0', 'gymnasium.envs.classic_control.cartpole:CartPoleEnv', max_episode_steps=7)"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    assert envs.make('registers_one:Ours-v0').spec.horizon == 7
+
+
 def test_the_working_directory_hides_no_installed_module(tmp_path, monkeypatch):
     (tmp_path / 'colorsys.py').write_text('class World: ...')
     monkeypatch.delitem(sys.modules, 'colorsys', raising=False)
-    with pytest.raises(UsageError, match=r"'colorsys:World': module 'colorsys' has no attribute"):
+    with pytest.raises(UsageError, match='colorsys has no World'):
         envs.make('colorsys:World')
 
 
@@ -102,7 +113,7 @@ def test_the_working_directory_hides_no_installed_module(tmp_path, monkeypatch):
         ('pointmaze/umze', r'did you mean pointmaze/umaze\?'),
         ('nonsense', "no environment 'nonsense'"),
         ('absent:World', "cannot import environment 'absent:World': No module named 'absent'"),
-        ('own_worlds:Wrold', "has no attribute 'Wrold'"),
+        ('own_worlds:Wrold', 'own_worlds has no Wrold, and Gymnasium'),
         ('own_worlds:Choosy', 'difficulty.*made without arguments'),
         ('own_worlds:TEXT', 'made without arguments'),
         ('own_worlds:Endless', 'has no time limit; its spec needs a horizon'),

@@ -26,7 +26,8 @@ def make(name: str) -> Any:
     """An `Env` (device) or a `gymnasium.Host`. Only ever from a name the user gave, never from one in a file.
 
     `module:Class` imports the module from the working directory or the path; the class is an `Env` with a
-    `create()` or no arguments, or a Gymnasium environment. UsageError says what is wrong with a name.
+    `create()` or no arguments, or a Gymnasium environment. `module:id` is what the module registered with Gymnasium
+    (`ogbench:pointmaze-medium-singletask-v0`). UsageError says what is wrong with a name.
     """
     if name in DEVICE:
         module, cls, _ = DEVICE[name]
@@ -42,6 +43,15 @@ def make(name: str) -> Any:
         raise (UsageError(f'{error}; did you mean {near[0]}?') if near else error) from None
 
 
+def registered(name: str, host: Any) -> Any:
+    """Gymnasium's own reading of `module:id`: importing the module registered the environment."""
+    try:
+        return host(name)
+    except UsageError as error:
+        module, _, attribute = name.partition(':')
+        raise UsageError(f'{module} has no {attribute}, and Gymnasium says: {error}') from None
+
+
 def own(name: str) -> Any:
     """The environment behind `module:Class`."""
     from stitchrl.envs.env import Env
@@ -52,9 +62,11 @@ def own(name: str) -> Any:
     if here not in sys.path:
         sys.path.append(here)  # last, so that nothing there hides an installed package
     try:
-        made: Any = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        made: Any = getattr(import_module(module), attribute, None)
+    except ImportError as error:
         raise UsageError(f'cannot import environment {name!r}: {error}') from None
+    if made is None:
+        return registered(name, host)
     device = isinstance(made, type) and issubclass(made, Env)
     build: Any = getattr(made, 'create', made) if device else made
     try:
