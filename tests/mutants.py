@@ -17,18 +17,27 @@ import jax.numpy as jnp
 import numpy as np
 import probes
 import pytest
+import test_awr
 import test_bc
 import test_boundary
+import test_cql
 import test_dataset
+import test_discrete_cql
+import test_dists
+import test_golden
 import test_iql
 import test_learner
 import test_losses
 import test_offline
+import test_returns
+import test_sarsa
 import test_td3_bc
 
-BC, IQL, TD3BC = (f'stitchrl.algos.offline.{name}' for name in ('bc', 'iql', 'td3_bc'))
+NAMES = ('bc', 'iql', 'td3_bc', 'awr', 'cql', 'discrete_cql', 'sarsa')
+BC, IQL, TD3BC, AWR, CQL, DISCRETE_CQL, SARSA = (f'stitchrl.algos.offline.{name}' for name in NAMES)
 DATASET, BOUNDARY, LEARNER = 'stitchrl.data.dataset', 'stitchrl.core.boundary', 'stitchrl.core.learner'
 LOOP, LOSSES = 'stitchrl.loops.offline', 'stitchrl.maths.losses'
+RETURNS, DISTS = 'stitchrl.maths.returns', 'stitchrl.maths.dists'
 
 
 class Mutant(NamedTuple):
@@ -160,9 +169,32 @@ def policy_first(_):
     return broken
 
 
+def own_choice(_):
+    """Plain DQN: the copy chooses the action that it values."""
+    return lambda critic, target, batch: batch.reward + batch.discount * target.all(batch.next_obs).max(-1)
+
+
+def asked_afterwards(step):
+    """The labels follow the value at every update, not at every refresh."""
+
+    def broken(agent, batch, key, t):
+        agent, info = step(agent, batch, key, t)
+        return replace(agent, labeller=agent.value.net), info
+
+    return broken
+
+
+def without_densities(asked):
+    return lambda *args: (asked(*args)[0], jnp.zeros_like(asked(*args)[1]))
+
+
 def forgetful(step):
     """The new state of the optimiser is dropped."""
     return lambda learner, *args: (replace(step(learner, *args)[0], opt=learner.opt), step(learner, *args)[1])
+
+
+def double_dqn_golden():
+    test_golden.test_double_dqn(test_golden.transitions())
 
 
 MUTANTS = {
@@ -286,6 +318,59 @@ MUTANTS = {
         test_iql.test_late_extraction_learns_values_first_and_the_policy_after,
     ),
     'stale optimiser': Mutant(LEARNER, 'Learner.step', forgetful, test_learner.test_the_optimiser_remembers),
+    # AWR, SARSA, both CQLs.
+    'returns that run on past a true end': Mutant(
+        RETURNS,
+        'lambda_returns',
+        before(lambda reward, mask, *rest: (reward, jnp.ones_like(mask), *rest)),
+        test_returns.test_by_hand,
+    ),
+    'returns that stop at a cut': Mutant(
+        RETURNS,
+        'lambda_returns',
+        before(lambda reward, mask, ends, value, *rest: (reward, mask, ends, value * (1 - ends), *rest)),
+        test_returns.test_by_hand,
+    ),
+    'labels that never rest': Mutant(
+        AWR, 'AWR.update', asked_afterwards, partial(test_awr.test_resuming_between_two_refreshes_changes_nothing, 7)
+    ),
+    'weights of raw advantages': Mutant(
+        AWR,
+        'weights',
+        lambda _: lambda advantage, starts, cfg: jnp.minimum(jnp.exp(cfg.beta * advantage), cfg.max_weight),
+        test_awr.test_weights_by_hand,
+    ),
+    'sarsa that asks at cuts': Mutant(
+        SARSA,
+        'SARSA.select',
+        lambda _: classmethod(lambda cls, data, cfg: data),
+        test_sarsa.test_steps_without_a_next_action_are_left_out,
+    ),
+    'plain dqn under discrete cql': Mutant(DISCRETE_CQL, 'q_target', own_choice, double_dqn_golden),
+    'a conservative term upside down': Mutant(
+        DISCRETE_CQL,
+        'critic_loss',
+        before(lambda critic, batch, y, alpha, temperature: (critic, batch, y, -alpha, temperature)),
+        test_discrete_cql.test_the_conservative_slope_is_softmax_less_onehot,
+    ),
+    'cql that leaves the data where it is': Mutant(
+        CQL,
+        'critic_loss',
+        before(lambda *args: (*args[:-1], replace(args[-1], data_term=False))),
+        partial(test_cql.test_critic_loss_by_hand, True),
+    ),
+    'cql without the densities': Mutant(
+        CQL, 'CQL.asked', without_densities, test_cql.test_which_actions_are_asked_about_and_with_which_density
+    ),
+    'a temperature that runs the wrong way': Mutant(
+        CQL,
+        'temperature_loss',
+        before(lambda temperature, entropy, wanted: (temperature, wanted, entropy)),
+        test_cql.test_the_temperature_falls_while_the_policy_is_too_random,
+    ),
+    'a squashed density without its slope': Mutant(
+        DISTS, 'log_slope', lambda _: jnp.zeros_like, test_dists.test_a_squashed_density_integrates_to_one
+    ),
     # The loop.
     'a clock that begins again in every chunk': Mutant(
         LOOP,

@@ -43,8 +43,7 @@ def critic(prefix):
     return eqx.tree_at(lambda net: net.torso, Critic(SPEC, (16, 16), key=jax.random.key(0)), mlp(prefix))
 
 
-@pytest.fixture(scope='module')
-def batch():
+def transitions():
     done = get('discrete/done')
     return Transition(
         obs=get('discrete/obs'),
@@ -55,6 +54,11 @@ def batch():
         discount=GAMMA * (1 - done),
         next_action=jnp.zeros(len(done), jnp.int32),
     )
+
+
+@pytest.fixture(scope='module')
+def batch():
+    return transitions()
 
 
 def assert_same_slope(grad, prefix):
