@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
@@ -68,7 +67,8 @@ def explain(algo: str, cfg: Any = None, actions: str | None = None) -> Explanati
     cfg = algorithm(algo).Config() if cfg is None else cfg
     cfg = replace(cfg, **{name: value for name, value in TINY.items() if hasattr(cfg, name)})
     agent, actions = first_agent(algo, cfg, actions)
-    runs = Runs.of(agent, KINDS[actions], cfg.steps)
+    with jax.debug_nans(False):
+        runs = Runs.of(agent, KINDS[actions], cfg.steps)
     return Explanation(algo, actions, list(networks(agent)), [loss(runs, key) for key in runs.base])
 
 
@@ -92,7 +92,7 @@ def first_agent(algo: str, cfg: Any, actions: str | None) -> tuple[Agent, str]:
 def random_agent(algo: str, cfg: Any, spec: Spec) -> Agent:
     """An agent whose weights, target networks' too, are all drawn anew; its optimisers are at rest."""
     shapes = jax.eval_shape(partial(algorithm(algo).ALGO.create, spec, cfg), jr.key(0))
-    agent = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    agent = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     for seed, (name, net) in enumerate(networks(agent).items()):
         agent = with_network(agent, name, redrawn(net, seed))
     return agent

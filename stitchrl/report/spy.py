@@ -85,8 +85,7 @@ def named(loss: Callable[..., Any], net: Any, args: tuple[Any, ...]) -> dict[str
 
 def watch(agent: Agent, data: Dataset, times: tuple[int, ...]) -> dict[tuple[str, str], Step]:
     """The first step of every (learner, loss) over updates at `times`, each from the same agent and batch; NumPy."""
-    with jax.debug_nans(False):
-        steps = jax.device_get(run(agent, data, times))
+    steps = jax.device_get(run(agent, data, times))
     return {(step.learner, step.loss): step for step in steps}
 
 

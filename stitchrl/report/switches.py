@@ -15,7 +15,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from stitchrl.core.agent import Agent
@@ -29,17 +28,17 @@ HUGE = 1e30  # its square is beyond all float32 numbers
 def opened(agent: Agent) -> Agent:
     """The agent with switches in its networks, all of them off: it does what it did."""
     layer = lambda x: isinstance(x, Dense)
-    gate = lambda x: recast(x, Gated, gate=jnp.ones(x.bias.shape[:-1])) if layer(x) else x
+    gate = lambda x: recast(x, Gated, gate=np.ones(x.bias.shape[:-1], np.float32)) if layer(x) else x
     for name, net in networks(agent).items():
         net = jax.tree.map(gate, net, is_leaf=layer)
-        agent = with_network(agent, name, recast(net, tell(type(net)), shift=jnp.zeros(())))
+        agent = with_network(agent, name, recast(net, tell(type(net)), shift=np.zeros((), np.float32)))
     return agent
 
 
 def redrawn(net: Any, seed: int) -> Any:
     """The network with other random weights."""
     rng = np.random.default_rng(seed)
-    draw = lambda path, x: x if switch(path) else jnp.asarray(0.5 * rng.normal(size=x.shape), x.dtype)
+    draw = lambda path, x: x if switch(path) else (0.5 * rng.normal(size=x.shape)).astype(x.dtype)
     return jax.tree.map_with_path(draw, net)
 
 
@@ -56,7 +55,7 @@ def misled(net: Any) -> Any:
 def turned(tree: Any, name: str, value: float) -> Any:
     """The tree with all switches of a name at a value."""
     ours = lambda path: jax.tree_util.keystr(path).endswith(name)
-    return jax.tree.map_with_path(lambda path, x: jnp.full_like(x, value) if ours(path) else x, tree)
+    return jax.tree.map_with_path(lambda path, x: np.full_like(x, value) if ours(path) else x, tree)
 
 
 class Gated(Dense):
@@ -77,16 +76,16 @@ def poisoned(net: Any, actions: int) -> Any:
 def poison(critic: Critic, actions: int) -> Critic:
     """Discrete: the output's bias. Continuous: two pairs of units, at 0 for the action 0 and else so large that the
     next layer, which takes one of a pair from the other, has infinity minus infinity."""
-    bias = lambda i: lambda critic: critic.torso.layers[i].bias
-    weight = lambda i: lambda critic: critic.torso.layers[i].weight
-    change = lambda where, to: eqx.tree_at(where, critic, to(where(critic)))
+    layers = jax.tree.map(lambda x: np.array(x), critic.torso.layers)  # copies, to be written in
+    first, second, last = layers[0], layers[1], layers[-1]
     if critic.discrete:
-        return change(bias(-1), lambda x: x.at[..., 1:].set(jnp.nan))
-    critic = change(bias(0), lambda x: x.at[..., :4].set(0.0))
-    signs = HUGE * jnp.array([[1.0, 1.0, -1.0, -1.0]] * actions)
-    critic = change(weight(0), lambda x: x.at[..., :4].set(0.0).at[..., -actions:, :4].set(signs))
-    pairs = jnp.broadcast_to(HUGE * jnp.array([[1.0], [-1.0]] * 2), (4, critic.torso.layers[1].weight.shape[-1]))
-    return change(weight(1), lambda x: x.at[..., :4, :].set(pairs))
+        last.bias[..., 1:] = np.nan
+    else:
+        first.bias[..., :4] = 0
+        first.weight[..., :4] = 0
+        first.weight[..., -actions:, :4] = HUGE * np.array([1, 1, -1, -1])
+        second.weight[..., :4, :] = HUGE * np.array([[1], [-1], [1], [-1]])
+    return eqx.tree_at(lambda critic: critic.torso.layers, critic, layers)
 
 
 @cache
