@@ -100,6 +100,6 @@ INTRO = (
     'prediction names a quantity and the range it must lie in. It holds where the whole interval lies in the range, '
     'does not hold where all of it lies outside, and is undecided between. The negative control is the same quantity '
     'without what is said to cause it, and must lie outside; where it does not, the experiment shows nothing. Ranges '
-    'were written down before the first run and not moved after it. This page is written by '
-    '`stitch claims run --all --record`.'
+    'were written down before the first run and not moved after it; what was added then is said below the table. This '
+    'page is written by `stitch claims run --all --record`.'
 )
