@@ -251,8 +251,8 @@ CAPTION = (
     'the control. Middle: at alpha 0 actions off the data win. Right: too large an alpha only imitates.'
 )
 NOTE = (
-    'The checks of a policy near the behaviour and of the greedy policy against its own value, and 40 worlds in place of '
-    '10, came after the first run: far from the behaviour the push on later states outweighs what the data term gives '
-    'back, and V* is more than a policy from little data reaches.'
+    'The checks of a policy near the behaviour and of the greedy policy against its own value, and 40 worlds in place '
+    'of 10, came after the first run: far from the behaviour the push on later states outweighs what the data term '
+    'gives back, and V* is more than a policy from little data reaches.'
 )
 ALT = 'Three panels over alpha: over-estimation, share of states where an untaken action wins, value of the policy.'
