@@ -14,7 +14,7 @@ import numpy as np
 from stitchrl.algos import algorithm
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
-from stitchrl.loops.offline import UPDATE, State, begin, create, many, renew, roots
+from stitchrl.loops.offline import UPDATE, begin, create, many, roots
 
 SEEDS, CHUNK, STEPS = 3, 3, 200
 
@@ -124,12 +124,13 @@ def counted(algo: type, traces: list[Any]) -> type:
 
 @jax.jit
 def run(agent: Any, data: Dataset, root: jax.Array, start: jax.Array, stop: jax.Array) -> Any:
-    def one(t: jax.Array, state: State) -> State:
-        agent, labels = renew(state, data, t)
-        k_data, k_update = jr.split(jr.fold_in(root, t))
-        return State(agent.update(agent.draw(data.with_labels(labels), k_data), k_update, t)[0], labels)
+    data = data.with_labels(agent.label(data))
 
-    return jax.lax.fori_loop(start, stop, one, State(agent, agent.label(data))).agents
+    def one(t: jax.Array, agent: Any) -> Any:
+        k_data, k_update = jr.split(jr.fold_in(root, t))
+        return agent.update(agent.draw(data, k_data), k_update, t)[0]
+
+    return jax.lax.fori_loop(start, stop, one, agent)
 
 
 def same(one: Any, other: Any) -> bool:

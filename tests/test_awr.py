@@ -11,7 +11,7 @@ from stitchrl.algos.offline.awr import AWR, Config, actor_loss, value_loss, weig
 from stitchrl.core.types import Weighted
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
-from stitchrl.loops.offline import UPDATE, begin, create, many, roots, updates
+from stitchrl.loops.offline import UPDATE, begin, create, many, pieces, renew, roots, updates
 
 BATCH = Weighted(
     obs=jnp.array([[1.0], [2.0], [3.0]]),
@@ -87,13 +87,27 @@ def test_labels_change_every_refresh_only_and_follow_the_value():
     state, root = begin(fresh(), DATA), roots(0, 2, UPDATE)
     for t in range(11):
         before = jax.device_get(state)
-        state, _ = many(state, DATA, root, jnp.int32(t), 1)
+        state, _ = many(renew(state, DATA, t), DATA, root, jnp.int32(t), 1)
         same = np.array_equal(before.labels['target'], state.labels['target'])
         assert same == (t not in (5, 10))
         if not same:  # refreshed at the start of update t, so with the value before it
             jax.tree.map(np.testing.assert_array_equal, before.agents.value.net, jax.device_get(state.agents.labeller))
             expected = alone(state.agents).label(DATA)['target']
             np.testing.assert_allclose(state.labels['target'][0], expected, atol=1e-5)
+
+
+def test_stretches_end_where_labels_are_written():
+    assert list(pieces(0, 12, 5)) == [(0, 5), (5, 5), (10, 2)]
+    assert list(pieces(3, 6, 5)) == [(3, 2), (5, 1)]
+    assert list(pieces(3, 12, 0)) == [(3, 9)]
+
+
+def test_a_chunk_longer_than_the_stretches_is_the_same_training():
+    """Metrics are those of all of its updates."""
+    one, all_at_once = ([*updates(fresh(), DATA, 0, 12, chunk)] for chunk in (1, 12))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), one[-1].agents, all_at_once[-1].agents)
+    means = np.mean([part.info['value/loss'] for part in one], 0)
+    np.testing.assert_allclose(all_at_once[0].info['value/loss'], means, rtol=1e-2)
 
 
 @pytest.mark.parametrize('cut', [3, 5, 7])
@@ -113,8 +127,8 @@ def test_it_imitates_the_better_of_two_actions():
         reward = scale * (action[:, 0] > 0)
         data = jax.device_put(Dataset.from_arrays(np.zeros((200, 1)), action, reward, np.ones(200)))
         cfg = Config(hidden=(8,), batch=64, lr=1e-2, refresh=50, beta=3.0, steps=300)
-        state, _ = many(begin(create(AWR, data.spec, cfg, 0, 1), data), data, roots(0, 1, UPDATE), jnp.int32(0), 300)
-        means[scale] = float(alone(state.agents).act((), jnp.zeros((1, 1)), jr.key(0))[0][0, 0])
+        trained = list(updates(create(AWR, data.spec, cfg, 0, 1), data, 0, 300, 50))[-1].agents
+        means[scale] = float(alone(trained).act((), jnp.zeros((1, 1)), jr.key(0))[0][0, 0])
     assert means[1.0] > 0.4
     assert abs(means[0.0]) < 0.15
 

@@ -51,10 +51,31 @@ def fresh(algo: type[Agent], spec: Spec, cfg: Any, keys: jax.Array) -> Agent:
     return jax.vmap(partial(algo.create, spec, cfg))(keys)
 
 
-@jax.jit
 def begin(agents: Agent, data: Dataset) -> State:
     """The agents with their labels of this data, as they were last refreshed: at the start, and on resuming."""
-    return State(agents, jax.vmap(lambda agent: agent.label(data))(agents))
+    return State(agents, labels(agents, data))
+
+
+@jax.jit
+def labels(agents: Agent, data: Dataset) -> dict[str, jax.Array]:
+    """What each agent writes beside the data, name -> [S, N]. One program for all, so that no bit depends on when."""
+    return jax.vmap(lambda agent: agent.label(data))(agents)
+
+
+def renew(state: State, data: Dataset, t: int) -> State:
+    """Agents and labels before update t: refreshed where it is time, every `cfg.refresh` updates, or never."""
+    every = getattr(state.agents.cfg, 'refresh', 0)
+    if not every or t == 0 or t % every:
+        return state
+    return begin(jax.vmap(lambda agent: agent.refresh())(state.agents), data)
+
+
+def pieces(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
+    """(first update, number) of the stretches from start to stop between which agents are refreshed."""
+    while start < stop:
+        size = min(every - start % every, stop - start) if every else stop - start
+        yield start, size
+        start += size
 
 
 @partial(jax.jit, donate_argnums=0, static_argnums=4)
@@ -62,26 +83,13 @@ def many(state: State, data: Dataset, root: jax.Array, start: jax.Array, chunk: 
     """`chunk` updates of each agent, from update `start` on. -> state, {name: [chunk, S]}."""
 
     def one(state: State, root: jax.Array, t: jax.Array) -> Any:
-        agent, labels = renew(state, data, t)
         k_data, k_update = jr.split(jr.fold_in(root, t))
-        agent, info = agent.update(agent.draw(data.with_labels(labels), k_data), k_update, t)
-        return State(agent, labels), info
+        batch = state.agents.draw(data.with_labels(state.labels), k_data)
+        agent, info = state.agents.update(batch, k_update, t)
+        return State(agent, state.labels), info
 
     step = lambda state, t: jax.vmap(one, in_axes=(0, 0, None))(state, root, t)
     return jax.lax.scan(step, state, start + jnp.arange(chunk))
-
-
-def renew(state: State, data: Dataset, t: jax.Array) -> State:
-    """Agent and labels, refreshed where it is time: every `cfg.refresh` updates, or never."""
-    every = getattr(state.agents.cfg, 'refresh', 0)
-    if not every:
-        return state
-
-    def fresh(state: State) -> State:
-        agent = state.agents.refresh()
-        return State(agent, agent.label(data))
-
-    return jax.lax.cond((t > 0) & (t % every == 0), fresh, lambda state: state, state)
 
 
 @partial(jax.jit, static_argnums=4)
@@ -113,16 +121,18 @@ def updates(
     root, k_inspect = roots(seed, count, UPDATE), roots(seed, count, INSPECT)
     state = begin(agents, data)
     while start < steps:
-        size = min(chunk - start % chunk, steps - start)
-        state, each = many(state, data, root, jnp.int32(start), size)
-        each = {name: np.asarray(values) for name, values in each.items()}
-        last = jnp.int32(start + size - 1)
+        stop, parts = min(start - start % chunk + chunk, steps), []
+        for t, size in pieces(start, stop, getattr(agents.cfg, 'refresh', 0)):
+            state, part = many(renew(state, data, t), data, root, jnp.int32(t), size)
+            parts.append(part)
+        each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        last = jnp.int32(stop - 1)
         info = means(each) | means(one_row(measure(state, data, k_inspect, last, False)))
         if held_out is not None:
             twins = means(one_row(measure(begin(state.agents, held_out), held_out, k_inspect, last, True)))
             info |= {f'held_out/{name}': value for name, value in twins.items() if not name.endswith('/ran')}
         broken, bad = first_broken(each, start)
-        start += size
+        start = stop
         yield Chunk(start, state.agents, info, broken, bad)
 
 
