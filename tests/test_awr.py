@@ -96,6 +96,14 @@ def test_labels_change_every_refresh_only_and_follow_the_value():
             np.testing.assert_allclose(state.labels['target'][0], expected, atol=1e-5)
 
 
+def test_a_refreshed_agent_has_buffers_of_its_own():
+    """Two leaves in one buffer cannot be given away to the next stretch."""
+    agents = renew(begin(fresh(), DATA), DATA, 5).agents
+    leaves = jax.tree.leaves(agents)
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
+    jax.tree.map(np.testing.assert_array_equal, agents.labeller, agents.value.net)
+
+
 def test_stretches_end_where_labels_are_written():
     assert list(pieces(0, 12, 5)) == [(0, 5), (5, 5), (10, 2)]
     assert list(pieces(3, 6, 5)) == [(3, 2), (5, 1)]

@@ -51,7 +51,7 @@ class Agent(eqx.Module):
         return {}
 
     def refresh(self) -> 'Agent':
-        """Take over what the labels depend on. Called every `cfg.refresh` updates, then `label` is."""
+        """Take over a copy of what the labels depend on. Called every `cfg.refresh` updates, then `label` is."""
         return self
 
     @abstractmethod

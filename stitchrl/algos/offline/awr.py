@@ -83,7 +83,7 @@ class AWR(Agent):
         return (dist.mode() if t is None else inside(dist.sample(key))), memory
 
     def refresh(self) -> 'AWR':
-        return replace(self, labeller=self.value.net)
+        return replace(self, labeller=copy(self.value.net))
 
     def label(self, data: Dataset) -> dict[str, jax.Array]:
         """target: R of every step; weight: w of every step. [N] each."""
