@@ -265,6 +265,18 @@ def poisoned(tmp_path, when):
 
 
 @pytest.mark.nans
+def test_the_batch_that_broke_an_agent_with_labels_holds_them(tmp_path):
+    """One reward that is not a number spoils the weights of all steps; the batch must still be drawn and kept."""
+    data, cfg = tiny.dataset(), configure('awr', 'default', tiny.CONFIG)
+    session = begin('awr', cfg, Settings(out=str(tmp_path / 'run'), **tiny.RUN), data, {}, None)
+    reward = np.where(np.arange(len(data.reward)) == data.starts[0], np.nan, data.reward).astype(np.float32)
+    session = Session('awr', cfg, session.settings, data.with_columns(reward=reward), session.run)
+    with pytest.raises(StitchError, match='not finite from update 0 on'):
+        finish(session)
+    assert np.isnan(np.load(session.run.path / 'broken_batch.npz')['weight']).all()
+
+
+@pytest.mark.nans
 @pytest.mark.parametrize(('place', 'kept'), [((4, 5), 'step_000000004'), ((6, 7), 'step_000000004')])
 def test_a_value_that_is_not_finite_stops_the_run_and_names_where_it_came_from(tmp_path, place, kept):
     """Early in a chunk it stops the run with that chunk; late in it, where patience lasts into the next, the batch

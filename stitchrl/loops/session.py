@@ -144,12 +144,12 @@ class Session:
         """Write the batch that broke an update and say which."""
         root = roots(self.settings.seed, self.settings.seeds, UPDATE)[seed]
         agent = jax.tree.map(lambda x: x[seed], agents)
-        batch = agent.draw(self.data, jr.split(jr.fold_in(root, step))[0])
+        batch = agent.draw(self.data.with_labels(agent.label(self.data)), jr.split(jr.fold_in(root, step))[0])
         np.savez(self.run.path / 'broken_batch.npz', **{k: v for k, v in batch._asdict().items() if v is not None})
-        kept = checkpoint.steps(self.run.checkpoints)[-1]
         return StitchError(
             f'{name} of seed {self.settings.seed + seed} is not finite from update {step} on; its batch is in '
-            f'{self.run.path / "broken_batch.npz"}, the last good checkpoint is {kept}. '
+            f'{self.run.path / "broken_batch.npz"}, '
+            f'the last good checkpoint is {checkpoint.steps(self.run.checkpoints)[-1]}. '
             'Try a lower --lr, or look at the data: stitch data inspect'
         )
 

@@ -103,14 +103,13 @@ class CQL(Agent):
         return data.sample(key, self.cfg.batch, self.cfg.n_steps, self.cfg.gamma)
 
     def update(self, batch: Transition, key: jax.Array, t: jax.Array) -> tuple['CQL', Info]:
-        k_backup, k_asked, k_actor = jr.split(key, 3)
-        temperature = self.temperature.net()
+        (k_backup, k_asked, k_actor), temperature = jr.split(key, 3), self.temperature.net()
         y = self.q_target(batch, temperature, k_backup)
         asked = self.asked(batch, k_asked)
         weight = 1.0 if self.multiplier is None else jnp.clip(self.multiplier.net(), max=1e6)
         critic, q_info = self.critic.step(critic_loss, batch, y, asked, weight, self.cfg)
-        imitate = t < self.cfg.warmup
-        actor, pi_info = self.actor.step(actor_loss, batch, self.critic.net, temperature, imitate, k_actor)
+        warm = t < self.cfg.warmup
+        actor, pi_info = self.actor.step(actor_loss, batch, self.critic.net, temperature, warm, k_actor)
         tempered, t_info = self.temperature.step(temperature_loss, pi_info['actor/entropy'], -batch.action.shape[-1])
         agent = replace(self, actor=actor, critic=critic, temperature=tempered)
         if self.multiplier is not None:
