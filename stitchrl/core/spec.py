@@ -32,6 +32,7 @@ class Observation:
 
     shape: tuple[int, ...]
     dtype: str = 'float32'
+    frames: int = 1  # images stacked along the first axis, oldest first
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Spec:
             space = Continuous(int(action['dim']), tuple(action['low']), tuple(action['high']))
         else:
             raise UsageError(f'spec: action kind {kind!r}; expected "continuous" or "discrete"')
-        obs = Observation(tuple(tree['obs']['shape']), tree['obs']['dtype'])
+        obs = Observation(tuple(tree['obs']['shape']), tree['obs']['dtype'], tree['obs'].get('frames', 1))
         return cls(obs, space, tree['horizon'])
 
     def check(self, other: 'Spec', ours: str, theirs: str) -> None:

@@ -21,6 +21,18 @@ class Transition(NamedTuple):
     next_action: jax.Array  # like action; the one recorded at next_obs, zero where none was
 
 
+class Step(NamedTuple):
+    """What one step of n environments gave."""
+
+    obs: jax.Array  # [n, ...], what was seen before it
+    action: jax.Array  # [n, A] in [-1, 1], or [n] int32
+    reward: jax.Array  # [n]
+    next_obs: jax.Array  # [n, ...], the true successor, also where the episode ended
+    terminated: jax.Array  # [n] bool, the task itself ended
+    truncated: jax.Array  # [n] bool, a time limit stopped it
+    valid: jax.Array  # [n] bool; 0 where a vector environment took the step to reset
+
+
 class Weighted(NamedTuple):
     """Steps with what an agent wrote beside them."""
 

@@ -25,6 +25,7 @@ from stitchrl.core.types import Transition, Window
 from stitchrl.data.check import check, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.layout import layout, spec_of
+from stitchrl.data.sampling import transitions, windows
 from stitchrl.errors import BadData, UsageError
 
 
@@ -99,38 +100,21 @@ class Dataset(eqx.Module):
         """n rows from which a step was taken, uniform, with replacement: [n] int32."""
         return self.starts[jr.randint(key, (n,), 0, len(self.starts))]
 
+    def ahead(self, row: jax.Array, k: jax.Array) -> jax.Array:
+        """The row k steps later, or the very last one."""
+        return jnp.minimum(row + k, len(self.obs) - 1)
+
+    def seen(self, row: jax.Array) -> jax.Array:
+        """Observations of rows [...], [..., *obs]."""
+        return self.obs[row]
+
     def sample(self, key: jax.Array, n: int, steps: int = 1, gamma: float = 0.99) -> Transition:
         """n transitions over up to `steps` steps, uniform over steps, with replacement. Stops early at an end."""
-        row = self.rows(key, n)
-        zero, one = jnp.zeros(n), jnp.ones(n)
-        last, reward, mask, power, going = row, zero, one, one, one
-        for _ in range(steps):
-            reward = reward + going * power * self.reward[last]
-            mask = mask * jnp.where(going > 0, self.mask[last], 1.0)
-            power = power * jnp.where(going > 0, gamma, 1.0)
-            last = last + (going > 0)
-            going = going * (1 - self.ends[last])
-        return Transition(
-            self.obs[row], self.action[row], reward, self.obs[last], mask, power * mask, self.action[last]
-        )
+        return transitions(self, self.rows(key, n), steps, gamma)
 
     def windows(self, key: jax.Array, n: int, length: int) -> Window:
         """n windows of `length` rows that start at any step; past the end the final row is repeated, inside = 0."""
-        start = self.rows(key, n)[:, None]
-        offset = jnp.arange(length)[None]
-        rows = jnp.minimum(start + offset, len(self.obs) - 1)
-        ends = self.ends[rows]
-        stop = jnp.where(ends.any(1), ends.argmax(1), length - 1)[:, None]  # offset of the first final row
-        inside = offset <= stop
-        rows = jnp.minimum(rows, start + stop)
-        return Window(
-            self.obs[rows],
-            self.action[rows],
-            self.reward[rows],
-            self.mask[rows],
-            self.ends[rows],
-            inside.astype(jnp.float32),
-        )
+        return windows(self, self.rows(key, n), length)
 
     def episodes(self) -> np.ndarray:
         """[E, 2]: first row and final row of each episode."""
