@@ -24,6 +24,10 @@ ALGORITHMS = {
         'stitchrl.algos.offline.iql',
         'expectile values of actions in the data, policy by weighted imitation',
     ),
+    'dqn': ('stitchrl.algos.online.dqn', 'discrete actions, greedy on a Q that learns from its slow copy'),
+    'double_dqn': ('stitchrl.algos.online.double_dqn', 'DQN where Q chooses the action that its slow copy values'),
+    'td3': ('stitchrl.algos.online.td3', 'deterministic policy gradient, twin critics, a policy that waits'),
+    'sac': ('stitchrl.algos.online.sac', 'soft actor-critic: as much return as it can at an entropy it keeps'),
 }
 
 

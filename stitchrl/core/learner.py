@@ -82,6 +82,14 @@ def polyak(net: Any, target: Any, rate: float) -> Any:
     return jax.tree.map(lambda new, old: old + rate * (new - old), net, target)
 
 
+def follow(net: Any, target: Any, t: jax.Array, rate: float | None, period: int) -> Any:
+    """The slow copy after update t: a step of `rate` towards the network, or, where that is None, the network itself
+    after every `period` updates and otherwise what it was."""
+    if rate is not None:
+        return polyak(net, target, rate)
+    return jax.lax.cond(t % period == period - 1, lambda: net, lambda: target)
+
+
 def copy(net: Any) -> Any:
     """A copy in buffers of its own: two leaves of one agent must never share one, or donation refuses it."""
     return jax.tree.map(lambda x: jnp.array(x, copy=True), net)

@@ -38,6 +38,12 @@ class Squashed(eqx.Module):
         pre = normal.sample(key)
         return jnp.tanh(pre), normal.log_prob(pre) - log_slope(pre).sum(-1)
 
+    def scored_samples(self, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+        """n actions [n, ..., A], constants to the gradient, with log-densities [n, ...] whose gradient is the score."""
+        normal = Normal(self.mean, self.std)
+        pre = jax.lax.stop_gradient(jax.vmap(normal.sample)(jr.split(key, n)))
+        return jnp.tanh(pre), jax.vmap(normal.log_prob)(pre) - log_slope(pre).sum(-1)
+
     def samples_and_log_prob(self, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
         """n actions [n, ..., A] with their log-densities [n, ...]."""
         return jax.vmap(self.sample_and_log_prob)(jr.split(key, n))

@@ -1,5 +1,7 @@
 """Pieces of losses that more than two algorithms use."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -23,3 +25,15 @@ def advantage_weight(advantage: jax.Array, beta: float, most: float) -> jax.Arra
     The policy that maximises E A - KL(pi || mu) / beta is mu exp(beta A) / Z (Peters et al., 2010; Peng et al., 2019).
     """
     return jnp.minimum(jnp.exp(beta * advantage), most)
+
+
+def huber(u: jax.Array) -> jax.Array:
+    """u^2 / 2 where |u| <= 1, |u| - 1/2 beyond, elementwise: the slope is u, cut to [-1, 1]. Huber, 1964."""
+    size = jnp.abs(u)
+    return jnp.where(size <= 1, u**2 / 2, size - 0.5)
+
+
+def temperature_loss(temperature: Any, entropy: jax.Array, wanted: float) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """log T (entropy - wanted): T falls while the policy is more random than wanted. Haarnoja et al., 2018b."""
+    loss = temperature.log * jax.lax.stop_gradient(entropy - wanted)
+    return loss, {'temperature/loss': loss, 'temperature/value': temperature()}
