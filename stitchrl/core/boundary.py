@@ -63,6 +63,10 @@ class Boundary(eqx.Module):
         """Raw observation [..., *obs] to the agent's."""
         return (obs - align(self.mean, obs)) / align(self.std, obs)
 
+    def reward(self, reward: Any) -> Any:
+        """Raw reward [...] to the agent's."""
+        return align(self.scale, reward) * (reward + align(self.shift, reward))
+
     def action_in(self, action: Any) -> Any:
         """Raw action [..., A] to [-1, 1]; a discrete one passes."""
         if self.low.size == 0:

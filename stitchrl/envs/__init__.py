@@ -16,6 +16,7 @@ DEVICE = {
         'PointMaze',
         'a disc in a maze of many ways, the one of the demo',
     ),
+    'cartpole/upright': ('stitchrl.envs.cartpole', 'CartPole', "a pole on a cart, Gymnasium's CartPole-v1 step for step"),
     'pointmass/easy': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, one corner to turn'),
     'pointmass/medium': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, a winding way'),
     'pointmass/hard': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, four rooms'),

@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.errors import MissingExtra, UsageError
@@ -26,10 +26,12 @@ class Host:
     make: Callable[[], gym.Env]
     spec: Spec
 
-    def vector(self, n: int) -> SyncVectorEnv:
-        """n copies stepped together. A finished one stays finished until it is reset by name: the default modes put
-        the next episode's first observation, or a bogus step, where the true final observation belongs."""
-        return SyncVectorEnv([self.make] * n, autoreset_mode=AutoresetMode.DISABLED)
+    def vector(self, n: int, processes: bool = False) -> SyncVectorEnv | AsyncVectorEnv:
+        """n copies stepped together, each in a process of its own if asked. A finished one stays finished until it is
+        reset by name: the default modes put the next episode's first observation, or a bogus step, where the true
+        final observation belongs."""
+        kind = AsyncVectorEnv if processes else SyncVectorEnv
+        return kind([self.make] * n, autoreset_mode=AutoresetMode.DISABLED)
 
     def render(
         self, seed: int, actions: Sequence[Any], kept: Sequence[int], side: int
@@ -75,6 +77,49 @@ class Host:
         env = make(render_mode='rgb_array', width=side, height=side)
         env.unwrapped.model.vis.quality.shadowsize = 0  # half of the time of a frame
         return env
+
+
+class Seen(NamedTuple):
+    """One step of n environments as a ring wants it, whatever the vector's way of resetting."""
+
+    reward: np.ndarray  # [n]
+    next_obs: np.ndarray  # [n, ...], the true successor, also where the episode ended
+    terminated: np.ndarray  # [n] bool
+    truncated: np.ndarray  # [n] bool
+    valid: np.ndarray  # [n] bool; 0 where the vector took the step to reset
+    now: np.ndarray  # [n, ...], what to act on next: of a new episode where one ended
+
+
+class Lanes:
+    """The steps of a Gymnasium vector environment, the same ones in each of its three autoreset modes."""
+
+    def __init__(self, vector: VectorEnv):
+        """Raises UsageError for a vector that does not say how it resets."""
+        mode = vector.metadata.get('autoreset_mode')
+        if mode not in list(AutoresetMode):
+            raise UsageError(f'{vector}: metadata["autoreset_mode"] is {mode!r}; expected one of {list(AutoresetMode)}')
+        self.vector, self.mode = vector, mode
+        self.over = np.zeros(vector.num_envs, bool)  # episodes that ended with the last step
+
+    def reset(self, seed: list[int] | int) -> np.ndarray:
+        """First observations [n, ...]."""
+        self.over[:] = False
+        return np.array(self.vector.reset(seed=seed)[0])
+
+    def step(self, action: np.ndarray) -> Seen:
+        """One step of all; `action` [n, A] or [n] in the environment's units."""
+        obs, reward, terminated, truncated, info = self.vector.step(action)
+        valid = ~self.over if self.mode == AutoresetMode.NEXT_STEP else np.ones(len(obs), bool)
+        terminated, truncated = terminated & valid, truncated & valid
+        self.over = terminated | truncated
+        next_obs = now = np.array(obs)  # a copy: some vectors hand out the array they write to
+        if self.mode == AutoresetMode.SAME_STEP and self.over.any():
+            next_obs = now.copy()
+            for i in np.flatnonzero(self.over):
+                next_obs[i] = info['final_obs'][i]
+        if self.mode == AutoresetMode.DISABLED and self.over.any():
+            now = np.array(self.vector.reset(options={'reset_mask': self.over})[0])
+        return Seen(np.asarray(reward, np.float32), next_obs, terminated, truncated, valid, now)
 
 
 def host(name: str, make: Callable[[], gym.Env] | None = None) -> Host:

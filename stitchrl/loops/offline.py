@@ -27,11 +27,12 @@ class State(NamedTuple):
 class Chunk(NamedTuple):
     """What the loop yields. `agents` is donated to the next chunk: use it before asking for that."""
 
-    step: int  # updates done
+    step: int  # updates done; online, steps of the environments of one agent
     agents: Agent  # every leaf with a leading seed axis [S]
     info: dict[str, np.ndarray]  # name -> [S], mean over the chunk's updates
     broken: tuple[int, int, str] | None  # (update, seed, name) of the first metric that was not finite
     bad: int  # updates of the chunk in which some metric was not
+    live: Any = None  # of an online run all that it carries, `agents` among it
 
 
 def roots(seed: int, seeds: int, stream: int) -> jax.Array:
@@ -142,15 +143,21 @@ def one_row(info: dict[str, jax.Array]) -> dict[str, np.ndarray]:
 
 
 def means(each: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """{name: [chunk, S]} -> {name: [S]}. A part that reports `part/ran` is averaged over the updates it ran in, and
-    left out where it ran in none."""
+    """{name: [chunk, S]} -> {name: [S]}, see `mean_of`."""
+    count = len(next(iter(each.values()))) if each else 0
+    return mean_of({name: values.sum(0) for name, values in each.items()}, count)
+
+
+def mean_of(sums: dict[str, np.ndarray], count: Any) -> dict[str, np.ndarray]:
+    """Sums [S] over `count` updates -> means. A part that reports `part/ran` is averaged over the updates it ran in,
+    and left out where it ran in none."""
     result = {}
-    for name, values in each.items():
-        ran = each.get(name.split('/')[0] + '/ran')
+    for name, total in sums.items():
+        ran = sums.get(name.split('/')[0] + '/ran')
         if ran is None or name.endswith('/ran'):
-            result[name] = values.mean(0)
+            result[name] = total / count
         elif ran.any():
-            result[name] = values.sum(0) / ran.sum(0)
+            result[name] = total / ran
     return result
 
 

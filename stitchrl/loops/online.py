@@ -1,0 +1,215 @@
+"""The online loops: act, keep, learn. In a device environment all in one compiled program; beside host environments
+one program per step. Knows no algorithm and no environment by name.
+
+Tick t steps every environment once. Acting draws from fold_in(root, t), update u from fold_in(root', u), and u follows
+from t alone: a resumed run draws what the unbroken run would have drawn.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+from stitchrl.core.agent import Agent
+from stitchrl.core.boundary import EDGE, Boundary
+from stitchrl.core.spec import Spec
+from stitchrl.core.types import Step
+from stitchrl.data.blend import source
+from stitchrl.data.dataset import Dataset
+from stitchrl.data.replay import Replay
+from stitchrl.envs.env import Env
+from stitchrl.loops.evaluate import like
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How acting and learning of one agent take turns."""
+
+    lanes: int = 1  # environments
+    ratio: float = 1.0  # updates per environment step
+    random_steps: int = 1000  # steps of uniform actions, after which learning begins
+    mix: float = 0.0  # share of each batch that comes from the recording
+
+    def due(self, t: Any) -> Any:
+        """Updates done before tick t [] int32, from whole numbers alone."""
+        ratio = Fraction(self.ratio).limit_denominator(100)
+        steps = jnp.maximum(t * self.lanes - self.random_steps, 0)
+        whole, rest = steps // ratio.denominator, steps % ratio.denominator  # so that no product leaves int32
+        return whole * ratio.numerator + rest * ratio.numerator // ratio.denominator
+
+
+class Tally(NamedTuple):
+    """What happened in a chunk, per agent."""
+
+    updates: jax.Array  # []
+    sums: dict[str, jax.Array]  # each metric summed over the updates
+    bad: jax.Array  # [], updates with a value that is not finite
+    episodes: jax.Array  # [], that ended
+    returns: jax.Array  # [], their sum
+    lengths: jax.Array  # []
+
+
+class Live(NamedTuple):
+    """What a run carries from tick to tick. Every leaf has a leading axis of S agents."""
+
+    agents: Agent
+    replay: Replay
+    memory: Any  # [S, n, ...]
+    world: Any  # [S, n, ...], the state of device environments, the present observation of host ones
+    returns: jax.Array  # [S, n], of the episodes that are going
+    lengths: jax.Array  # [S, n]
+    tally: Tally
+
+
+def start(agents: Agent, spec: Spec, world: Any, capacity: int, plan: Plan) -> Live:
+    """Before the first step: an empty ring for every agent."""
+    seeds, n = jax.tree.leaves(agents)[0].shape[0], plan.lanes
+    replay = jax.vmap(lambda _: Replay.create(spec, capacity, n))(jnp.arange(seeds))
+    memory = jax.vmap(lambda agent: agent.remember(n))(agents)
+    return Live(agents, replay, memory, world, jnp.zeros((seeds, n)), jnp.zeros((seeds, n)), blank(agents, replay))
+
+
+def blank(agents: Agent, replay: Replay) -> Tally:
+    """A tally of nothing, [S] everywhere."""
+
+    def one(agent: Agent, replay: Replay) -> Any:
+        return agent.update(agent.draw(replay, jr.key(0)), jr.key(0), jnp.int32(0))[1]
+
+    info = jax.eval_shape(jax.vmap(one), agents, replay)
+    seeds = jax.tree.leaves(agents)[0].shape[0]
+    zero = lambda: jnp.zeros(seeds)
+    return Tally(zero(), {name: zero() for name in info}, zero(), zero(), zero(), zero())
+
+
+def uniform(spec: Spec, key: jax.Array, n: int) -> jax.Array:
+    """n random actions in the agent's units, [n, A] or [n] int32."""
+    if spec.discrete:
+        return jr.randint(key, (n,), 0, spec.action_dim)
+    return jr.uniform(key, (n, spec.action_dim), minval=-1, maxval=1)
+
+
+def choose(live: Live, obs: jax.Array, root: jax.Array, t: jax.Array, plan: Plan) -> tuple[Live, jax.Array]:
+    """Exploring actions of one agent at obs [n, ...], in its units; uniform ones for the first `random_steps`."""
+    k_act, k_random = jr.split(jr.fold_in(root, t))
+    step = t * plan.lanes
+    action, memory = live.agents.act(live.memory, obs, k_act, step)
+    action = jnp.where(step < plan.random_steps, uniform(live.replay.spec, k_random, plan.lanes), action)
+    return live._replace(memory=memory), action
+
+
+def keep(live: Live, step: Step, boundary: Boundary) -> Live:
+    """The step [n, ...] into the ring of one agent. Its action is in the agent's units, all else in the user's."""
+    ends = step.terminated | step.truncated
+    action = step.action if live.replay.spec.discrete else jnp.clip(step.action, -EDGE, EDGE)
+    inward = step._replace(
+        obs=boundary.obs(step.obs),
+        action=action,
+        reward=boundary.reward(step.reward),
+        next_obs=boundary.obs(step.next_obs),
+    )
+    returns, lengths = live.returns + jnp.where(step.valid, step.reward, 0), live.lengths + step.valid
+    over, tally = step.valid & ends, live.tally
+    again = over | ~step.valid  # a new episode begins
+    fresh = live.agents.remember(len(again))
+    return live._replace(
+        replay=live.replay.add(inward),
+        memory=jax.tree.map(lambda new, old: jnp.where(like(again, new), new, old), fresh, live.memory),
+        returns=jnp.where(over, 0, returns),
+        lengths=jnp.where(over, 0, lengths),
+        tally=tally._replace(
+            episodes=tally.episodes + over.sum(),
+            returns=tally.returns + jnp.where(over, returns, 0).sum(),
+            lengths=tally.lengths + jnp.where(over, lengths, 0).sum(),
+        ),
+    )
+
+
+def learn(live: Live, data: Dataset | None, root: jax.Array, t: jax.Array, plan: Plan) -> Live:
+    """The updates of one agent that are due after tick t."""
+    rows = source(data, live.replay, plan.mix)
+
+    def one(u: jax.Array, carry: tuple[Agent, Tally]) -> tuple[Agent, Tally]:
+        agent, tally = carry
+        k_data, k_update = jr.split(jr.fold_in(root, u))
+        agent, info = agent.update(agent.draw(rows, k_data), k_update, u)
+        fine = jnp.isfinite(jnp.stack(list(info.values()))).all()
+        sums = {name: tally.sums[name] + value for name, value in info.items()}
+        return agent, tally._replace(updates=tally.updates + 1, sums=sums, bad=tally.bad + ~fine)
+
+    agent, tally = jax.lax.fori_loop(plan.due(t), plan.due(t + 1), one, (live.agents, live.tally))
+    return live._replace(agents=agent, tally=tally)
+
+
+class Roots(NamedTuple):
+    """[S] keys from which everything random grows."""
+
+    act: jax.Array
+    world: jax.Array
+    update: jax.Array
+
+
+@partial(jax.jit, donate_argnums=0, static_argnums=(6, 7))
+def device_ticks(
+    live: Live, env: Env, boundary: Boundary, data: Dataset | None, roots: Roots, first: jax.Array, n: int, plan: Plan
+) -> Live:
+    """Ticks first .. first + n - 1 in a device environment."""
+
+    def one(live: Live, roots: Roots, t: jax.Array) -> Live:
+        live, action = choose(live, boundary.obs(live.world.obs), roots.act, t, plan)
+        k_step, k_reset = (jr.split(key, plan.lanes) for key in jr.split(jr.fold_in(roots.world, t)))
+        after = jax.vmap(env.step)(live.world, boundary.action_out(action), k_step)
+        ends = after.terminated | after.truncated
+        step = Step(
+            live.world.obs, action, after.reward, after.obs, after.terminated, after.truncated, jnp.ones_like(ends)
+        )
+        live = learn(keep(live, step, boundary), data, roots.update, t, plan)
+        again = jax.vmap(env.reset)(k_reset)
+        return live._replace(world=jax.tree.map(lambda new, old: jnp.where(like(ends, new), new, old), again, after))
+
+    tick = lambda live, t: (jax.vmap(one, in_axes=(0, 0, None))(live, roots, t), None)
+    return jax.lax.scan(tick, live, first + jnp.arange(n))[0]
+
+
+@partial(jax.jit, donate_argnums=0, static_argnums=(5, 6))
+def host_tick(
+    leaves: list[jax.Array], seen: Any, constants: Any, roots: Roots, t: jax.Array, tree: Any, plan: Plan
+) -> tuple[list[jax.Array], jax.Array]:
+    """What follows a step of the host's environments: keep it, learn, and choose the next actions.
+
+    `leaves` are those of (Live, actions of this step), flat because a call per step should not walk a tree in Python.
+    `seen` is (reward, next_obs, terminated, truncated, valid, present obs), [S, n, ...]. -> leaves, raw actions.
+    """
+    live, action = jax.tree.unflatten(tree, leaves)
+    boundary, data = constants
+
+    def one(live: Live, action: jax.Array, seen: Any, roots: Roots) -> Any:
+        reward, next_obs, terminated, truncated, valid, now = seen
+        step = Step(live.world, action, reward, next_obs, terminated, truncated, valid)
+        live = learn(keep(live, step, boundary), data, roots.update, t, plan)
+        return choose(live._replace(world=now), boundary.obs(now), roots.act, t + 1, plan)
+
+    live, action = jax.vmap(one)(live, action, seen, roots)
+    return jax.tree.leaves((live, action)), boundary.action_out(action)
+
+
+@partial(jax.jit, static_argnums=4)
+def first_actions(live: Live, boundary: Boundary, roots: Roots, t: jax.Array, plan: Plan) -> Any:
+    """(live, actions, raw actions) at the present observations, for tick t."""
+    one = lambda live, root: choose(live, boundary.obs(live.world), root, t, plan)
+    live, action = jax.vmap(one)(live, roots.act)
+    return live, action, boundary.action_out(action)
+
+
+@jax.jit
+def looked_at(live: Live, root: jax.Array, t: jax.Array) -> dict[str, jax.Array]:
+    """The agents' own diagnostics on a batch of the ring, {name: [S]}."""
+
+    def one(agent: Agent, replay: Replay, root: jax.Array) -> dict[str, jax.Array]:
+        k_data, k_use = jr.split(jr.fold_in(root, t))
+        return agent.inspect(agent.draw(replay, k_data), k_use)
+
+    return jax.vmap(one)(live.agents, live.replay, root)

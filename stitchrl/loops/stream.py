@@ -1,0 +1,106 @@
+"""Agents in an environment, chunk by chunk: what a session works through when it learns online."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stitchrl.core.agent import Agent
+from stitchrl.core.boundary import Boundary
+from stitchrl.data.dataset import Dataset
+from stitchrl.envs.env import Env
+from stitchrl.errors import UsageError
+from stitchrl.loops.beside import Beside
+from stitchrl.loops.offline import INSPECT, UPDATE, Chunk, mean_of, roots
+from stitchrl.loops.online import Live, Plan, Roots, Tally, device_ticks, looked_at, start
+
+ACT, WORLD = 3, 4  # streams of randomness beside those of the offline loop
+
+
+class Stream:
+    """An environment, device or host, in which S agents act and learn; `data` is the recording that is mixed in."""
+
+    def __init__(self, env: Any, boundary: Boundary, data: Dataset | None, plan: Plan, capacity: int, seed: int):
+        self.env, self.boundary, self.data, self.plan, self.seed = env, boundary, data, plan, seed
+        self.capacity, self.beside = capacity, None
+
+    def roots(self, seeds: int) -> Roots:
+        """Keys of `seeds` agents."""
+        return Roots(*(roots(self.seed, seeds, stream) for stream in (ACT, WORLD, UPDATE)))
+
+    def fresh(self, agents: Agent) -> Live:
+        """Before the first step. UsageError for an agent that writes beside its data, which a ring does not keep."""
+        if type(agents).label is not Agent.label:
+            raise UsageError(
+                f'{type(agents).__name__} learns from columns beside a whole recording and cannot go on online'
+            )
+        seeds = jax.tree.leaves(agents)[0].shape[0]
+        return start(agents, self.env.spec, self.first_world(seeds), self.capacity, self.plan)
+
+    def first_world(self, seeds: int) -> Any:
+        """States or observations at the start, [S, n, ...]."""
+        if isinstance(self.env, Env):
+            keys = jax.vmap(lambda key: jax.random.split(key, self.plan.lanes))(roots(self.seed, seeds, WORLD))
+            return jax.vmap(jax.vmap(self.env.reset))(keys)
+        obs = self.env.spec.obs
+        return jnp.zeros((seeds, self.plan.lanes, *obs.shape), obs.dtype)
+
+    def chunks(self, live: Live, first: int, stop: int, chunk: int) -> Iterator[Chunk]:
+        """Ticks first .. stop - 1, a Chunk after every `chunk`; its `step` counts steps of all of one agent's
+        environments. On the host the episodes of a run that is resumed begin anew."""
+        seeds = live.returns.shape[0]
+        keys, inspect = self.roots(seeds), roots(self.seed, seeds, INSPECT)
+        try:
+            live = live if isinstance(self.env, Env) else self.enter(live, first)
+            while first < stop:
+                n = min(chunk - first % chunk, stop - first)
+                live = live._replace(tally=jax.tree.map(jnp.zeros_like, live.tally))
+                live = self.ticks(live, keys, first, n)
+                first += n
+                tally = jax.device_get(live.tally)
+                info = told(tally)
+                if tally.updates.any():
+                    info |= {name: np.asarray(value) for name, value in looked_at(live, inspect, np.int32(first)).items()}
+                step = first * self.plan.lanes
+                yield Chunk(step, live.agents, info, broken(tally, step), int(tally.bad.sum()), live)
+        finally:
+            if self.beside is not None:
+                self.beside.close()
+
+    def enter(self, live: Live, first: int) -> Live:
+        """Host environments begin; what they did before in a run that is resumed is closed."""
+        seeds = live.returns.shape[0]
+        vector = self.env.vector(seeds * self.plan.lanes)
+        self.beside = Beside(self.env.name, vector, seeds, self.plan)
+        world = self.beside.reset(self.seed + first, self.env.spec.obs.dtype)
+        memory = jax.vmap(lambda agent: agent.remember(self.plan.lanes))(live.agents)
+        blank = jax.tree.map(jnp.zeros_like, (live.returns, live.lengths))
+        live = live._replace(world=world, memory=memory, returns=blank[0], lengths=blank[1])
+        return live._replace(replay=jax.vmap(lambda ring: ring.cut())(live.replay))
+
+    def ticks(self, live: Live, keys: Roots, first: int, n: int) -> Live:
+        """n ticks from tick `first` on."""
+        if self.beside is not None:
+            return self.beside.ticks(live, (self.boundary, self.data), keys, first, n)
+        return device_ticks(live, self.env, self.boundary, self.data, keys, np.int32(first), n, self.plan)
+
+
+def told(tally: Tally) -> dict[str, np.ndarray]:
+    """Means of what was tallied, name -> [S]; what did not happen in every agent is left out."""
+    info = {}
+    if tally.episodes.all():
+        info |= {'train/return': tally.returns / tally.episodes, 'train/length': tally.lengths / tally.episodes}
+    if tally.updates.all():
+        info |= mean_of(tally.sums, tally.updates)
+    return info | {'train/episodes': tally.episodes}
+
+
+def broken(tally: Tally, step: int) -> tuple[int, int, str] | None:
+    """(step, seed, name) of a metric whose sum is not finite, a loss before what follows from it."""
+    bad = [(not name.endswith('/loss'), name) for name, values in tally.sums.items() if not np.isfinite(values).all()]
+    if not bad:
+        return None
+    name = min(bad)[1]
+    return step - 1, int(np.argwhere(~np.isfinite(tally.sums[name]))[0, 0]), name
