@@ -16,6 +16,7 @@ VERBS = {
     'report': ('stitchrl.cli.report', 'a run as one page: verdict, curves, value health, films, data'),
     'compare': ('stitchrl.cli.compare', 'runs side by side: can these seeds tell them apart?'),
     'data': ('stitchrl.cli.data', 'look at a recording before anything is trained on it, or make one'),
+    'env': ('stitchrl.cli.env', 'is this environment fit to learn in?'),
     'claims': ('stitchrl.cli.claims', "the course's statements, each put to the test"),
     'explain': ('stitchrl.cli.explain', 'which loss reaches which network, and who asks about unseen actions'),
     'list': ('stitchrl.cli.list', 'algorithms, environments, runs'),
