@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from stitchrl.algos import algorithm
-from stitchrl.core.config import from_json, unknown
+from stitchrl.core.config import unknown
 from stitchrl.data.check import check, fingerprint, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.formats import read
 from stitchrl.loops.offline import Chunk
 from stitchrl.loops.session import Session, begin
-from stitchrl.loops.settings import Settings, configure
+from stitchrl.loops.settings import Settings, configure, settings_of
 from stitchrl.loops.watch import Watch
 from stitchrl.report.statistics import Interval, last_mean
 from stitchrl.runs import policy
@@ -113,19 +113,25 @@ def about(data: Dataset) -> dict[str, Any]:
     }
 
 
-def session(algo: str, data: Dataset, preset: str = 'default', env: Any = None, **settings: Any) -> Session:
+def session(
+    algo: str, data: Dataset | None = None, preset: str = 'default', env: Any = None, **settings: Any
+) -> Session:
     """A run that is ready to go: `settings` are fields of Settings and of the algorithm's Config."""
     own = {field.name for field in fields(Settings)}
     known = [*own, *(field.name for field in fields(algorithm(algo).Config))]
     for name in settings:
         if name not in known:
             raise unknown(name, sorted(known), algo)
-    asked = from_json(Settings, {name: value for name, value in settings.items() if name in own})
+    if isinstance(env, str):
+        settings, env = settings | {'env': env}, None
+    asked = settings_of(algo, preset, {name: value for name, value in settings.items() if name in own})
     cfg = configure(algo, preset, {name: value for name, value in settings.items() if name not in own})
-    return begin(algo, cfg, asked, data, about(data), None, env)
+    return begin(algo, cfg, asked, data, None if data is None else about(data), None, env)
 
 
-def training(algo: str, data: Dataset, preset: str = 'default', env: Any = None, **settings: Any) -> Iterator[Chunk]:
+def training(
+    algo: str, data: Dataset | None = None, preset: str = 'default', env: Any = None, **settings: Any
+) -> Iterator[Chunk]:
     """For those who own their loop: yields a Chunk (step, agents, info) after every compiled chunk of updates."""
     ready = session(algo, data, preset, env, **settings)
     return ready.go(ready.fresh())
@@ -133,7 +139,7 @@ def training(algo: str, data: Dataset, preset: str = 'default', env: Any = None,
 
 def train(
     algo: str,
-    data: Dataset,
+    data: Dataset | None = None,
     preset: str = 'default',
     env: Any = None,
     watch: Watch | None = None,
@@ -141,8 +147,9 @@ def train(
 ) -> Run:
     """Train, judge and save; returns the Run.
 
-    `env`: an environment object to judge in, instead of the name `eval_env`. `settings`: any field of
-    `stitchrl.loops.settings.Settings` and of the algorithm's Config. UsageError for a name that is neither.
+    Without `data` it learns by acting in `env`; with data, `steps` updates on it and then `online_steps` in `env`.
+    `env`: a name or an environment object; policies are judged there unless `eval_env` names another. `settings`: any
+    field of `stitchrl.loops.settings.Settings` and of the algorithm's Config. UsageError for a name that is neither.
     """
     ready = session(algo, data, preset, env, **settings)
     for _ in ready.go(ready.fresh(), watch=watch):

@@ -22,6 +22,7 @@ from stitchrl.core.learner import Learner
 from stitchrl.data.controls import shuffled
 from stitchrl.errors import Corrupt, StitchError, UsageError
 from stitchrl.loops import session as module
+from stitchrl.loops import work
 from stitchrl.loops.offline import UPDATE, roots, updates
 from stitchrl.loops.session import Session, begin, resume
 from stitchrl.loops.settings import Settings, configure
@@ -63,7 +64,7 @@ def finish(session, start=0, now=None):
 
 
 def last(run, like):
-    return checkpoint.load(checkpoint.steps(run.checkpoints)[-1], like)
+    return checkpoint.load(checkpoint.steps(run.checkpoints)[-1], lambda _: like)
 
 
 def rows(run):
@@ -214,7 +215,7 @@ def test_data_from_memory_cannot_be_found_again(tmp_path):
 @pytest.mark.parametrize('moment', ['in the chunk', 'at the consumer'])
 def test_a_signal_between_evaluations_saves_whenever_it_comes(recording, tmp_path, moment):
     session, watch = started('bc', recording, tmp_path / 'run', every=STEPS), module.Nobody()
-    session.pace = (CHUNK, STEPS)
+    session.work.pace = (CHUNK, STEPS)
     kill = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
     use = kill if moment == 'at the consumer' else lambda part: None
     if moment == 'in the chunk':
@@ -224,16 +225,16 @@ def test_a_signal_between_evaluations_saves_whenever_it_comes(recording, tmp_pat
     assert stop.value.code == 128 + signal.SIGTERM
     assert [path.name for path in checkpoint.steps(session.run.checkpoints)] == ['step_000000000', 'step_000000004']
     status = session.run.read('STATUS.json')
-    assert (status['state'], status['reason']) == ('interrupted', 'SIGTERM after update 4')
+    assert (status['state'], status['reason']) == ('interrupted', 'SIGTERM after step 4')
     assert shlex.split(status['resume']) == ['stitch', 'resume', str(tmp_path / 'run')]
-    assert str(stop.value) == f'SIGTERM: saved after update 4; go on with: {status["resume"]}'
+    assert str(stop.value) == f'SIGTERM: saved after step 4; go on with: {status["resume"]}'
 
 
 def test_a_second_signal_ends_at_once(recording, tmp_path):
     session = started('bc', recording, tmp_path / 'run')
     with pytest.raises(KeyboardInterrupt):
         stop_after(session, 1, lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])
-    assert checkpoint.latest(session.run.checkpoints, agents(session), pytest.fail)[0] == CHUNK
+    assert checkpoint.latest(session.run.checkpoints, lambda _: agents(session), pytest.fail)[0] == CHUNK
 
 
 def test_a_signal_after_the_last_update_changes_nothing(recording, tmp_path):
@@ -286,7 +287,7 @@ def test_a_value_that_is_not_finite_stops_the_run_and_names_where_it_came_from(t
         finish(session)
     assert stop.value.code == 1
     name = seed + tiny.RUN['seed']
-    assert f'critic/loss of seed {name} is not finite from update {update} on' in str(stop.value)
+    assert f'critic/loss of seed {name} is not finite from step {update} on' in str(stop.value)
     assert f'the last good checkpoint is {session.run.checkpoints / kept}' in str(stop.value)
     status = session.run.read('STATUS.json')
     assert (status['state'], status['reason']) == ('failed', str(stop.value))
@@ -295,7 +296,7 @@ def test_a_value_that_is_not_finite_stops_the_run_and_names_where_it_came_from(t
     assert sorted(written) == sorted(batch._fields)
     for field in set(batch._fields) - {'reward'}:
         np.testing.assert_array_equal(written[field], getattr(batch, field))
-    step, now = checkpoint.latest(session.run.checkpoints, agents(session), pytest.fail)
+    step, now = checkpoint.latest(session.run.checkpoints, lambda _: agents(session), pytest.fail)
     assert step == CHUNK
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(now))
 
@@ -312,7 +313,7 @@ def test_weights_that_are_not_finite_are_never_saved(recording, tmp_path, monkey
 
     monkeypatch.setattr(bc, 'likelihood', broken)
     session = started('bc', recording, tmp_path / 'run', {'lr': 0.1234, 'steps': steps}, every=1)
-    with pytest.raises(StitchError, match=f'{name} of seed 3 is not finite from update {update} on'):
+    with pytest.raises(StitchError, match=f'{name} of seed 3 is not finite from step {update} on'):
         finish(session)
     assert [path.name for path in checkpoint.steps(session.run.checkpoints)] == ['step_000000000']
     assert session.run.read('STATUS.json')['state'] == 'failed'
@@ -371,9 +372,9 @@ def test_what_is_selected_by_return_is_selected_by_shuffled_rewards(recording, t
     ],
 )
 def test_chunks_fit_between_evaluations(recording, tmp_path, monkeypatch, steps, every, rate, expected):
-    monkeypatch.setitem(module.RATE, 'cpu', rate)
+    monkeypatch.setitem(work.RATE, 'cpu', rate)
     session = started('bc', recording, tmp_path / 'run', {'steps': steps}, every=every)
-    assert session.pace == expected
+    assert session.work.pace == expected
 
 
 @pytest.mark.parametrize(('changes', 'settings'), [({'steps': 0}, {}), ({}, {'seeds': 0})])
@@ -464,7 +465,7 @@ def test_the_command_is_interrupted_and_resumed_by_what_it_printed(recording, st
         said = process.communicate(timeout=60)[0]
         status = RunDir(out).read('STATUS.json')
         assert process.returncode == 128 + number, said
-        assert f'{number.name}: saved after update' in said
+        assert f'{number.name}: saved after step' in said
         assert status['state'] == 'interrupted'
         assert f'go on with: {status["resume"]}' in said
         playing.unlink()

@@ -1,4 +1,4 @@
-"""`stitch train ALGO --data PATH`: from a recording to a judged policy."""
+"""`stitch train ALGO --data PATH --env ENV`: from a recording, an environment or both to a judged policy."""
 
 import json
 from dataclasses import dataclass, make_dataclass, replace
@@ -10,12 +10,15 @@ from stitchrl.cli.device import prepare
 from stitchrl.core.config import from_json, to_json
 from stitchrl.errors import UsageError
 
-HELP = """usage: stitch train ALGO --data PATH [--eval-env ENV] [--steps N] [--seeds N] [--preset NAME] [--config FILE]
-                         [any field of the algorithm's Config]
+HELP = """usage: stitch train ALGO [--data PATH] [--env ENV] [--eval-env ENV] [--steps N] [--online-steps N] [--seeds N]
+                         [--preset NAME] [--config FILE] [any field of the algorithm's Config]
 
-Learn a policy from a recording; with --eval-env it is judged by playing there.
+Learn a policy from a recording (--data), by acting (--env), or from the one and then by the other: --steps updates on
+the recording, then --online-steps in the environment. With --eval-env or --env it is judged by playing there.
 
-example: stitch train iql --data recording.hdf5 --eval-env Hopper-v5 --preset locomotion --steps 100000
+examples: stitch train iql --data recording.hdf5 --eval-env Hopper-v5 --preset locomotion --steps 100000
+          stitch train sac --env Pendulum-v1 --preset pendulum
+          stitch train iql --data recording.hdf5 --env Hopper-v5 --steps 100000 --online-steps 20000
 
 algorithms: {algos}
 all options of one: stitch train ALGO --help"""
@@ -39,8 +42,11 @@ def main(argv: list[str]) -> int:
     if algo.startswith('-'):
         raise UsageError(f'the algorithm comes first: stitch train ALGO {" ".join(argv)}')
     plain, settings, cfg = parse(algo, rest)
-    if settings.data is None:
-        raise UsageError(f'no data; say which recording to learn from: stitch train {algo} --data PATH')
+    if settings.data is None and settings.env is None:
+        raise UsageError(
+            f'nothing to learn from; name a recording, an environment or both: '
+            f'stitch train {algo} --data PATH, stitch train {algo} --env ENV'
+        )
     return start(algo, plain, settings, cfg, ['train', *argv])
 
 
@@ -48,14 +54,14 @@ def parse(algo: str, argv: list[str]) -> tuple[Plain, Any, Any]:
     """Options -> (Plain, Settings, the algorithm's Config). Defaults: the class, then preset, then --config."""
     import tyro
 
-    from stitchrl.loops.settings import Settings, configure
+    from stitchrl.loops.settings import Settings, configure, settings_of
 
     module = algorithm(algo)
     preset, file = peek(argv, '--preset') or 'default', peek(argv, '--config')
-    settings, cfg = Settings(), configure(algo, preset, {})
+    settings, cfg = settings_of(algo, preset, {}), configure(algo, preset, {})
     if file is not None:
         tree = read_config(file, algo)
-        settings = from_json(Settings, tree.get('settings', {}))
+        settings = from_json(Settings, to_json(settings) | tree.get('settings', {}))
         cfg = from_json(module.Config, to_json(cfg) | tree.get('config', {}))
     fields = [('plain', Plain), ('settings', Settings), ('cfg', module.Config)]
     Request = make_dataclass('Request', [(name, Annotated[cls, tyro.conf.arg(name='')]) for name, cls in fields])
@@ -101,8 +107,10 @@ def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) 
     from stitchrl.api import load_checked
     from stitchrl.loops.session import begin
 
-    data, about = load_checked(settings.data, settings.format)
-    settings = replace(settings, data=about['path'])
+    data, about = None, None
+    if settings.data is not None:
+        data, about = load_checked(settings.data, settings.format)
+        settings = replace(settings, data=about['path'])
     session = begin(algo, cfg, settings, data, about, command)
     del data  # the session has its own; nobody needs the recording twice in memory
     return follow(
@@ -115,10 +123,9 @@ def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> 
     from stitchrl.api import Run
     from stitchrl.cli.screen import Screen
 
-    screen = Screen(session.algo, session.cfg.steps, session.settings.seeds, live=False if as_json else None)
-    about = session.run.read('data.json')
+    screen = Screen(session.algo, session.work.total, session.settings.seeds, live=False if as_json else None)
     if not as_json:
-        screen.say(header(session, about, preset))
+        screen.say(header(session, preset))
     with screen:
         for _ in session.go(agents, step, Quiet() if as_json else screen):
             pass
@@ -129,25 +136,37 @@ def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> 
     if as_json:
         print(json.dumps({'run': str(run.path), 'score': None if score is None else str(score)}))
         return 0
-    screen.say(f'{field}, mean of the last 5 evaluations: {score}' if judged else 'not judged: no --eval-env')
+    screen.say(
+        f'{field}, mean of the last 5 evaluations: {score}' if judged else 'not judged: no --eval-env and no --env'
+    )
     screen.say(f'run: {run.path}')
     screen.say(f'next: stitch eval {run.path} --env ENV   |   in Python: stitchrl.load_policy({str(run.path)!r})')
     return 0
 
 
-def header(session: Any, about: dict[str, Any], preset: str) -> str:
+def header(session: Any, preset: str) -> str:
     """What will be done, in a few lines."""
     import jax
 
-    settings, cfg = session.settings, session.cfg
+    settings, cfg, work = session.settings, session.cfg, session.work
     seeds = f'{settings.seeds} seed{"s" * (settings.seeds > 1)} from {settings.seed}'
-    lines = [
-        f'{session.algo}, {seeds}, {cfg.steps:,} updates of {cfg.batch}; preset {preset}',
-        f'data: {about["path"]}',
-        f'      {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
-        f'judged in: {settings.eval_env or "nothing (no --eval-env)"}   device: {jax.devices()[0].platform}',
-        f'run: {session.run.path}',
-    ]
+    about = session.run.read('data.json') if work.offline else {}
+    lines = [f'{session.algo}, {seeds}, batches of {cfg.batch}; preset {preset}']
+    if work.offline:
+        lines += [
+            f'data: {about["path"]}, {work.offline:,} updates',
+            f'      {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
+        ]
+    if work.stream is not None:
+        plan, size = work.stream.plan, work.bytes / 1e6
+        lines += [
+            f'learns by acting in: {settings.env}, {work.online:,} steps of each seed in {plan.lanes} at a time, '
+            f'{plan.ratio:g} updates a step, the first {plan.random_steps:,} steps at random',
+            f'      remembers {work.stream.capacity:,} steps of each seed, {size:,.0f} MB in all'
+            + (f'; {plan.mix:.0%} of each batch comes from the data' if plan.mix else ''),
+        ]
+    judged = settings.eval_env or settings.env or 'nothing (no --eval-env)'
+    lines += [f'judged in: {judged}   device: {jax.devices()[0].platform}', f'run: {session.run.path}']
     return '\n'.join(lines + [f'warning: {text}' for text in about.get('warnings', [])])
 
 

@@ -21,7 +21,7 @@ MIN_STD = 1e-3  # added to the deviation, so that a constant column stays finite
 class Boundary(eqx.Module):
     """obs' = (obs - mean) / std;  action' = 2 (action - low) / (high - low) - 1;  reward' = scale (reward + shift)."""
 
-    mean: Any  # [...], like one observation
+    mean: Any  # [...], like one observation; [0] for images, which pass unchanged as bytes
     std: Any
     low: Any  # [A]; [0] for discrete actions, which pass unchanged
     high: Any
@@ -34,21 +34,31 @@ class Boundary(eqx.Module):
 
         normalise: observations to zero mean and unit deviation. reward 'range': times 1000 over the range of
         episode returns (IQL's locomotion rule); 'minus_one': r - 1 (its maze rule).
-        Raises UsageError where 'range' has nothing to divide by.
+        Raises UsageError where 'range' has nothing to divide by, and for images that are to be normalised.
         """
         blank = cls.blank(data.spec)
         scale, shift = (np.asarray(x, np.float32) for x in reward_rule(data, reward))
         if not normalise:
             return replace(blank, scale=scale, shift=shift)
+        if data.spec.obs.image:
+            raise UsageError('normalise: images are kept as bytes and scaled to [0, 1] by the network; leave it off')
         rows = np.asarray(data.obs)[np.asarray(data.starts)]
         mean = rows.mean(0, dtype=np.float64).astype(np.float32)
         std = rows.std(0, dtype=np.float64).astype(np.float32) + np.float32(MIN_STD)
         return replace(blank, mean=mean, std=std, scale=scale, shift=shift)
 
     @classmethod
+    def without_data(cls, spec: Spec, normalise: bool = False, reward: Reward = 'raw') -> 'Boundary':
+        """For learning online, where there is nothing yet to measure. UsageError for rules that need a recording."""
+        if normalise or reward == 'range':
+            rule = 'normalise' if normalise else 'the reward rule "range"'
+            raise UsageError(f'{rule} is measured on a recording, and there is none; leave it off, or give --data')
+        return replace(cls.blank(spec), shift=np.float32(-1.0 if reward == 'minus_one' else 0.0))
+
+    @classmethod
     def blank(cls, spec: Spec) -> 'Boundary':
         """Only the action bounds; observations and rewards pass unchanged."""
-        action, shape = spec.action, spec.obs.shape
+        action, shape = spec.action, (0,) if spec.obs.image else spec.obs.shape
         low, high = (action.low, action.high) if isinstance(action, Continuous) else ((), ())
         bounds = np.asarray(low, np.float32), np.asarray(high, np.float32)
         return cls(
@@ -61,6 +71,8 @@ class Boundary(eqx.Module):
 
     def obs(self, obs: Any) -> Any:
         """Raw observation [..., *obs] to the agent's."""
+        if self.mean.size == 0:
+            return obs
         return (obs - align(self.mean, obs)) / align(self.std, obs)
 
     def reward(self, reward: Any) -> Any:
@@ -89,7 +101,7 @@ class Boundary(eqx.Module):
             clipped = np.clip(self.action_in(action), -EDGE, EDGE)
             action = np.where(final[:, None], 0, clipped).astype(np.float32)
         reward = np.where(final, 0, self.scale * (np.asarray(data.reward) + self.shift)).astype(np.float32)
-        obs = np.asarray(self.obs(np.asarray(data.obs)), np.float32)
+        obs = np.asarray(self.obs(np.asarray(data.obs)), None if data.spec.obs.image else np.float32)
         return replace(data, obs=obs, action=action, reward=reward)
 
 

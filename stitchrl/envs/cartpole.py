@@ -14,6 +14,7 @@ import jax.random as jr
 
 from stitchrl.core.spec import Discrete, Observation, Spec
 from stitchrl.envs.env import Env, State
+from stitchrl.errors import UsageError
 
 GRAVITY, CART, POLE, HALF, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
 FURTHEST, STEEPEST = 2.4, 12 * 2 * 3.141592653589793 / 360
@@ -25,8 +26,10 @@ class CartPole(Env):
     spec: Spec = eqx.field(static=True)
 
     @classmethod
-    def create(cls, horizon: int = 500) -> 'CartPole':
-        """`horizon` is the time limit in steps."""
+    def create(cls, name: str = 'upright', horizon: int = 500) -> 'CartPole':
+        """There is one task; `horizon` is the time limit in steps. UsageError for another name."""
+        if name != 'upright':
+            raise UsageError(f'no cart with a pole {name!r}; the one there is is called upright')
         return cls(Spec(Observation((4,)), Discrete(2), horizon))
 
     def reset(self, key: jax.Array) -> State:
@@ -38,7 +41,7 @@ class CartPole(Env):
     def step(self, state: State, action: jax.Array, key: jax.Array) -> State:
         """20 ms. Nothing in it is random, `key` is not used."""
         del key
-        x, v, q, w = state.obs
+        _, v, q, w = state.obs
         force, mass, lever = jnp.where(action == 1, FORCE, -FORCE), CART + POLE, POLE * HALF
         sin, cos = jnp.sin(q), jnp.cos(q)
         push = (force + lever * w**2 * sin) / mass
@@ -48,3 +51,7 @@ class CartPole(Env):
         fallen = (jnp.abs(obs[0]) > FURTHEST) | (jnp.abs(obs[2]) > STEEPEST)
         t = state.inner + 1
         return State(obs, jnp.ones(()), fallen, t >= self.spec.horizon, t)
+
+    def success(self, state: State) -> jax.Array:
+        """Still upright at the time limit."""
+        return state.truncated & ~state.terminated

@@ -58,7 +58,7 @@ class Beside:
                 seed, copy = divmod(lane, self.plan.lanes)
                 raise StitchError(
                     f'{self.name}: {name} {values[lane]} at environment step {t * self.plan.lanes} (agent {seed}, '
-                    f'copy {copy}) is not finite; nothing was learned from it. stitch env check {self.name} looks closer'
+                    f'copy {copy}): nothing was learned from it. Look closer with: stitch env check {self.name}'
                 )
 
     @contextmanager

@@ -89,7 +89,7 @@ def on_host(agents: Agent, boundary: Boundary, env: Any, seed: int, episodes: in
     fresh = jax.vmap(lambda agent: agent.remember(slots))(agents)
     memory, key, t = fresh, jr.key(seed + SEED), 0
     while table.open.any():
-        batch = obs.reshape(count, slots, *obs.shape[1:]).astype(np.float32)
+        batch = obs.reshape(count, slots, *obs.shape[1:]).astype(env.spec.obs.dtype)
         action, memory = act(agents, boundary, memory, batch, jr.fold_in(key, t))
         obs, reward, terminated, truncated, info = vector.step(
             np.asarray(action).reshape(count * slots, *action.shape[2:])

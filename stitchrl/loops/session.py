@@ -2,81 +2,71 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
-from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 
 from stitchrl import envs
 from stitchrl.algos import algorithm
-from stitchrl.core.agent import Agent
-from stitchrl.core.boundary import Boundary
 from stitchrl.core.config import from_json, to_json
-from stitchrl.data.controls import shuffled
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import Corrupt, StitchError, UsageError
 from stitchrl.loops.evaluate import evaluate, rows
-from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
+from stitchrl.loops.offline import Chunk
+from stitchrl.loops.online import Live
 from stitchrl.loops.settings import Settings
 from stitchrl.loops.watch import Nobody, Watch
+from stitchrl.loops.work import Work
 from stitchrl.runs import checkpoint, policy
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.log import Events
 from stitchrl.runs.signals import Interrupted, Stop
 
-RATE = {'cpu': 2e11}  # operations per second taken for granted when a chunk is sized, to last about a second
-CHUNKS = (50, 100, 250, 500, 1000, 2500)
 PATIENCE = 3  # updates with a value that is not finite, after which a run stops
 
 
 class Session:
-    """What a run needs, made from a request. Of the recording it keeps what is trained on, in the agent's units."""
+    """What a run needs, made from a request."""
 
-    def __init__(self, algo: str, cfg: Any, settings: Settings, data: Dataset, run: RunDir, env: Any = None):
-        self.algo, self.cfg, self.settings, self.run, self.spec = algo, cfg, settings, run, data.spec
-        self.module: ModuleType = algorithm(algo)
-        self.env = env if env is not None else (envs.make(settings.eval_env) if settings.eval_env else None)
-        if self.env is not None:
-            data.spec.check(self.env.spec, 'the data', settings.eval_env or type(self.env).__name__)
-        if cfg.steps < 1 or settings.seeds < 1:
-            raise UsageError(f'steps is {cfg.steps} and seeds {settings.seeds}; expected at least 1 of each')
-        if settings.shuffle_rewards:  # before the algorithm selects, or a choice by return would see the true ones
-            data = data.relabel(lambda data: shuffled(data, settings.seed))
-        chosen = self.module.ALGO.select(data, cfg)
-        chosen, held_out = chosen.split(settings.holdout, settings.seed) if settings.holdout else (chosen, None)
-        self.boundary = Boundary.fit(chosen, cfg.normalise, cfg.reward)
-        self.data = jax.device_put(self.boundary.inward(chosen))
-        self.held_out = None if held_out is None else jax.device_put(self.boundary.inward(held_out))
+    def __init__(self, algo: str, cfg: Any, settings: Settings, data: Dataset | None, run: RunDir, env: Any = None):
+        """`env`: an environment instead of the name `settings.env`; it is where the agents learn by acting and, unless
+        `settings.eval_env` names another, where they are judged."""
+        self.algo, self.cfg, self.settings, self.run = algo, cfg, settings, run
+        world = env if env is not None else (envs.make(settings.env) if settings.env else None)
+        self.env = envs.make(settings.eval_env) if settings.eval_env else world
+        self.work = Work(algorithm(algo).ALGO, cfg, settings, data, world)
+        self.spec, self.boundary = self.work.spec, self.work.boundary
+        for place, name in ((world, settings.env), (self.env, settings.eval_env)):
+            if place is not None:
+                ours = 'the data' if data is not None else 'the environment it learns in'
+                self.spec.check(place.spec, ours, name or type(place).__name__)
         self.broken: tuple[int, int, str] | None = None  # (update, seed, name) of the first value that was not finite
 
-    def fresh(self) -> Agent:
-        """New agents, all seeds as one."""
-        return create(self.module.ALGO, self.spec, self.cfg, self.settings.seed, self.settings.seeds)
+    @property
+    def data(self) -> Any:
+        """The recording that is trained on, in the agent's units."""
+        return self.work.data
 
-    @cached_property
-    def pace(self) -> tuple[int, int]:
-        """(updates in a compiled chunk, updates between evaluations), the second a multiple of the first."""
-        every = min(self.settings.every or max(self.cfg.steps // 20, 1000), self.cfg.steps)
-        weights = sum(x.size for x in jax.tree.leaves(policy.without_optimisers(jax.eval_shape(self.fresh))))
-        rate = RATE.get(jax.default_backend(), 1e13) / (6 * weights * self.cfg.batch)
-        wanted = max((size for size in CHUNKS if size <= rate), default=CHUNKS[0])
-        pieces = -(-every // wanted)
-        chunk = -(-every // pieces)
-        return chunk, chunk * pieces
+    @property
+    def held_out(self) -> Any:
+        """The episodes kept back, in the agent's units."""
+        return self.work.held_out
 
-    def go(self, agents: Agent, start: int = 0, watch: Watch | None = None) -> Iterator[Chunk]:
-        """Train from update `start` on; yields after each chunk once it is logged, judged and saved.
+    def fresh(self) -> Any:
+        """What there is before anything is learned."""
+        return self.work.fresh()
+
+    def go(self, state: Any, start: int = 0, watch: Watch | None = None) -> Iterator[Chunk]:
+        """Train from step `start` on; yields after each chunk once it is logged, judged and saved.
 
         A signal to stop saves and raises Interrupted; values that are not finite raise StitchError.
         """
         self.run.status('running')
-        self.run.note(f'{self.algo}: training from update {start} to {self.cfg.steps}, seeds {self.settings.seeds}')
+        self.run.note(f'{self.algo}: training from step {start} to {self.work.total}, seeds {self.settings.seeds}')
         try:
-            yield from self.loop(agents, start, watch or Nobody())
+            yield from self.loop(state, start, watch or Nobody())
         except Interrupted:
             raise  # its status is set
         except GeneratorExit:
@@ -90,27 +80,26 @@ class Session:
         self.run.status('finished')
         self.run.note('finished')
 
-    def loop(self, agents: Agent, start: int, watch: Watch) -> Iterator[Chunk]:
+    def loop(self, state: Any, start: int, watch: Watch) -> Iterator[Chunk]:
         """The chunks of `go`."""
-        chunk, every = self.pace
         log, bad = Events(self.run), 0
         watch.phase('compiling')
-        self.save(start, agents)  # on resuming too: a kill may have come between checkpoint and policy
+        self.save(start, state)  # on resuming too: a kill may have come between checkpoint and policy
         with Stop() as stop, log:
-            for part in updates(agents, self.data, self.settings.seed, self.cfg.steps, chunk, start, self.held_out):
+            for part in self.work.chunks(state, start):
                 log.metrics(part, self.settings.seed)
-                watch.chunk(part, self.cfg.steps)
+                watch.chunk(part, self.work.total)
                 bad, self.broken = bad + part.bad, self.broken or part.broken
                 if self.broken is not None and bad >= PATIENCE:
-                    raise self.fail(part.agents, *self.broken)
-                due = part.step % every == 0 or part.step == self.cfg.steps
+                    raise self.fail(part, *self.broken)
+                due = self.work.due(part.step)
                 if due:
                     self.judge(part, log, watch)
                 if due or stop.asked:
                     watch.phase('saving')
                     self.keep(part)
                 yield part
-                if stop.asked and part.step < self.cfg.steps:
+                if stop.asked and part.step < self.work.total:
                     raise self.interrupted(part, stop)
                 watch.phase('training')
 
@@ -123,12 +112,13 @@ class Session:
         log.episodes(rows(episodes, part.step, self.settings.seed), part.step)
         watch.judged(part.step, episodes)
         self.run.note(
-            f'update {part.step}: mean return {episodes.returns.mean():.4g} over {episodes.returns.size} episodes'
+            f'step {part.step}: mean return {episodes.returns.mean():.4g} over {episodes.returns.size} episodes'
         )
 
-    def save(self, step: int, agents: Agent) -> None:
+    def save(self, step: int, state: Any) -> None:
         """A checkpoint to go on from, and the policy as it is now."""
-        checkpoint.save(self.run.checkpoints, step, agents)
+        checkpoint.save(self.run.checkpoints, step, state)
+        agents = state.agents if isinstance(state, Live) else state
         policy.save(self.run.policy, self.algo, agents, self.boundary, self.spec)
 
     def keep(self, part: Chunk) -> None:
@@ -136,18 +126,16 @@ class Session:
         leaves = [np.isfinite(x).reshape(len(x), -1).all(1) for x in jax.tree.leaves(jax.device_get(part.agents))]
         good = np.logical_and.reduce(leaves)  # [S]
         if good.all():
-            self.save(part.step, part.agents)
-        elif part.step == self.cfg.steps:
-            raise self.fail(part.agents, *(self.broken or (part.step - 1, int(good.argmin()), 'a weight')))
+            self.save(part.step, part.agents if part.live is None else part.live)
+        elif part.step == self.work.total:
+            raise self.fail(part, *(self.broken or (part.step - 1, int(good.argmin()), 'a weight')))
 
-    def fail(self, agents: Agent, step: int, seed: int, name: str) -> StitchError:
+    def fail(self, part: Chunk, step: int, seed: int, name: str) -> StitchError:
         """Write the batch that broke an update and say which."""
-        root = roots(self.settings.seed, self.settings.seeds, UPDATE)[seed]
-        agent = jax.tree.map(lambda x: x[seed], agents)
-        batch = agent.draw(self.data.with_labels(agent.label(self.data)), jr.split(jr.fold_in(root, step))[0])
+        batch = self.work.batch(part, seed, step)
         np.savez(self.run.path / 'broken_batch.npz', **{k: v for k, v in batch._asdict().items() if v is not None})
         return StitchError(
-            f'{name} of seed {self.settings.seed + seed} is not finite from update {step} on; its batch is in '
+            f'{name} of seed {self.settings.seed + seed} is not finite from step {step} on; its batch is in '
             f'{self.run.path / "broken_batch.npz"}, '
             f'the last good checkpoint is {checkpoint.steps(self.run.checkpoints)[-1]}. '
             'Try a lower --lr, or look at the data: stitch data inspect'
@@ -157,16 +145,16 @@ class Session:
         """Save what a signal found, which may have come after the chunk was dealt with, and say how to go on."""
         self.keep(part)
         saved = checkpoint.verify(checkpoint.steps(self.run.checkpoints)[-1])
-        self.run.status('interrupted', f'{stop.name} after update {part.step}')
-        return stop.error(f'saved after update {saved}; go on with: {self.run.read("STATUS.json")["resume"]}')
+        self.run.status('interrupted', f'{stop.name} after step {part.step}')
+        return stop.error(f'saved after step {saved}; go on with: {self.run.read("STATUS.json")["resume"]}')
 
 
 def begin(
     algo: str,
     cfg: Any,
     settings: Settings,
-    data: Dataset,
-    about: dict[str, Any],
+    data: Dataset | None,
+    about: dict[str, Any] | None,
     command: list[str] | None,
     env: Any = None,
 ) -> Session:
@@ -177,7 +165,8 @@ def begin(
         'config.json',
         {'algo': algo, 'config': to_json(cfg), 'settings': to_json(replace(settings, out=None))},
     )
-    run.write('data.json', about)
+    if about is not None:
+        run.write('data.json', about)
     run.describe(command)
     run.status('running')
     return session
@@ -185,16 +174,21 @@ def begin(
 
 def resume(
     run: RunDir, load: Callable[[Settings], tuple[Dataset, dict[str, Any]]], warn: Any
-) -> tuple[Session, Agent, int]:
-    """(session, agents, update to go on from) of a run that stopped. Corrupt if the data is not what it was."""
+) -> tuple[Session, Any, int]:
+    """(session, its state, step to go on from) of a run that stopped. Corrupt if the data is not what it was."""
     tree = run.read('config.json')
-    settings = from_json(Settings, tree['settings'])
-    if settings.data is None:
-        raise UsageError(f'{run.path}: trained on data from memory, so the command line cannot find it again')
-    data, about = load(settings)
-    if about['fingerprint'] != run.read('data.json')['fingerprint']:
-        raise Corrupt(f'{settings.data}: not the recording that {run.path} was trained on (its fingerprint differs)')
+    settings, data = from_json(Settings, tree['settings']), None
+    if settings.data is not None:
+        data, about = load(settings)
+        if about['fingerprint'] != run.read('data.json')['fingerprint']:
+            raise Corrupt(
+                f'{settings.data}: not the recording that {run.path} was trained on (its fingerprint differs)'
+            )
+    elif settings.env is None or (run.path / 'data.json').exists():
+        raise UsageError(
+            f'{run.path}: trained on data or in an environment from memory, so the command line cannot find it again'
+        )
     session = Session(tree['algo'], from_json(algorithm(tree['algo']).Config, tree['config']), settings, data, run)
-    step, agents = checkpoint.latest(run.checkpoints, jax.eval_shape(session.fresh), warn)
+    step, state = checkpoint.latest(run.checkpoints, session.work.like, warn)
     run.forget(step)
-    return session, jax.tree.map(jnp.asarray, agents), step
+    return session, jax.tree.map(jnp.asarray, state), step

@@ -1,6 +1,6 @@
 """What is asked of a run, whatever the algorithm. Imports no JAX of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from stitchrl.algos import algorithm
@@ -14,9 +14,16 @@ class Settings:
 
     data: str | None = None  # the recording to learn from
     format: str | None = None  # what the recording is, where its bytes do not say
-    eval_env: str | None = None  # where policies are judged; without it they are not
+    env: str | None = None  # where to learn by acting; after the recording, where there is one
+    online_steps: int = 0  # steps to take there after the recording; without one, --steps counts them
+    lanes: int = 1  # copies of the environment, of each seed
+    ratio: float = 1.0  # updates per environment step
+    capacity: int = 1_000_000  # steps that are remembered, of each seed
+    random_steps: int | None = None  # steps of random actions before learning; default: 1000, 0 after a recording
+    mix: float = 0.5  # share of each batch that still comes from the recording
+    eval_env: str | None = None  # where policies are judged; default: where they learn, else nowhere
     eval_episodes: int = 20  # episodes of each seed in one evaluation
-    every: int | None = None  # updates between evaluations and checkpoints; default: a twentieth of all, at least 1000
+    every: int | None = None  # steps between evaluations and checkpoints; default: a twentieth of all, at least 1000
     seeds: int = 5  # agents trained at once in one program
     seed: int = 0  # the first seed; agent i has seed + i
     holdout: float = 0.0  # share of the episodes kept back; every loss is then measured on them too
@@ -26,7 +33,22 @@ class Settings:
 
 def configure(algo: str, preset: str, fields: dict[str, Any]) -> Any:
     """The algorithm's Config: preset, then fields. UsageError for unknown names."""
+    own = {name: value for name, value in preset_of(algo, preset).items() if name not in RUN}
+    return from_json(algorithm(algo).Config, own | fields)
+
+
+def settings_of(algo: str, preset: str, fields: dict[str, Any]) -> Settings:
+    """The run's Settings: what the preset says of acting, then fields. UsageError for unknown names."""
+    own = {name: value for name, value in preset_of(algo, preset).items() if name in RUN}
+    return from_json(Settings, own | fields)
+
+
+def preset_of(algo: str, preset: str) -> dict[str, Any]:
+    """Fields of Config and of Settings that a preset names. UsageError for an unknown one."""
     module = algorithm(algo)
     if preset not in module.PRESETS:
         raise UsageError(f'{algo} has no preset {preset!r}; known: {", ".join(module.PRESETS)}')
-    return from_json(module.Config, module.PRESETS[preset][1] | fields)
+    return module.PRESETS[preset][1]
+
+
+RUN = {field.name for field in fields(Settings)}

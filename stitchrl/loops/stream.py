@@ -62,7 +62,9 @@ class Stream:
                 tally = jax.device_get(live.tally)
                 info = told(tally)
                 if tally.updates.any():
-                    info |= {name: np.asarray(value) for name, value in looked_at(live, inspect, np.int32(first)).items()}
+                    info |= {
+                        name: np.asarray(value) for name, value in looked_at(live, inspect, np.int32(first)).items()
+                    }
                 step = first * self.plan.lanes
                 yield Chunk(step, live.agents, info, broken(tally, step), int(tally.bad.sum()), live)
         finally:

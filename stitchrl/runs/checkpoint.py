@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,15 @@ def save(folder: Path, step: int, agents: Any) -> Path:
     return final
 
 
-def load(path: Path, like: Any) -> tuple[int, Any]:
-    """(step, agents) of one checkpoint; `like` gives structure, shapes and dtypes. Corrupt names the damaged file."""
+def load(path: Path, like: Callable[[int], Any]) -> tuple[int, Any]:
+    """(step, state) of one checkpoint; `like(step)` gives structure, shapes and dtypes. Corrupt names the damaged
+    file."""
     step = verify(path)
     leaves = writer().restore((path / 'agents').absolute())
-    return step, unflatten(like, leaves, str(path))
+    return step, unflatten(like(step), leaves, str(path))
 
 
-def latest(folder: Path, like: Any, warn: Any = print) -> tuple[int, Any]:
+def latest(folder: Path, like: Callable[[int], Any], warn: Any = print) -> tuple[int, Any]:
     """The newest whole checkpoint; damaged ones are named to `warn` and passed over. Corrupt if none is left."""
     for path in reversed(steps(folder)):
         try:

@@ -1,0 +1,170 @@
+"""What a session works through: updates on a recording, steps in an environment, or the one after the other."""
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.random as jr
+
+from stitchrl.core.agent import Agent
+from stitchrl.core.boundary import Boundary
+from stitchrl.data.controls import shuffled
+from stitchrl.data.dataset import Dataset
+from stitchrl.data.replay import memory
+from stitchrl.errors import UsageError
+from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
+from stitchrl.loops.online import Live, Plan
+from stitchrl.loops.settings import Settings
+from stitchrl.loops.stream import Stream
+from stitchrl.runs.policy import without_optimisers
+
+RATE = {'cpu': 2e11}  # operations per second taken for granted when a chunk is sized, to last about a second
+CHUNKS = (50, 100, 250, 500, 1000, 2500)
+
+
+class Work:
+    """Steps 0 .. offline are updates on the recording, steps offline .. total are taken in `world`. Of the recording it
+    keeps what is trained on, in the agent's units."""
+
+    def __init__(self, algo: type[Agent], cfg: Any, settings: Settings, data: Dataset | None, world: Any):
+        """`world`: the environment to learn in, or None. UsageError where a request cannot be meant."""
+        self.algo, self.cfg, self.settings = algo, cfg, settings
+        self.offline = 0 if data is None else cfg.steps
+        self.online = settings.online_steps if data is not None else cfg.steps
+        if data is None and world is None:
+            raise UsageError('nothing to learn from: name a recording (--data), an environment (--env) or both')
+        if self.offline + self.online < 1 or min(self.offline, self.online, settings.seeds - 1, cfg.batch - 1) < 0:
+            got = f'steps is {cfg.steps}, online_steps {settings.online_steps} and seeds {settings.seeds}'
+            raise UsageError(f'{got}; expected at least 1 step and 1 seed')
+        self.data = self.held_out = None
+        if data is not None:
+            self.spec = data.spec
+            self.boundary = self.take(data)
+        else:
+            self.spec = world.spec
+            self.boundary = Boundary.without_data(self.spec, cfg.normalise, cfg.reward)
+        self.stream = self.enter(world) if self.online else None
+
+    def take(self, data: Dataset) -> Boundary:
+        """Keep the part of the recording that is learned from, and fit the boundary to it."""
+        settings = self.settings
+        if settings.shuffle_rewards:  # before the algorithm selects, or a choice by return would see the true ones
+            data = data.relabel(lambda data: shuffled(data, settings.seed))
+        chosen = self.algo.select(data, self.cfg)
+        chosen, held_out = chosen.split(settings.holdout, settings.seed) if settings.holdout else (chosen, None)
+        boundary = Boundary.fit(chosen, self.cfg.normalise, self.cfg.reward)
+        self.data = jax.device_put(boundary.inward(chosen))
+        self.held_out = None if held_out is None else jax.device_put(boundary.inward(held_out))
+        return boundary
+
+    def enter(self, world: Any) -> Stream:
+        """The environment to learn in. UsageError where there is none, or no memory for what it will show."""
+        settings, mixed = self.settings, self.data is not None
+        if world is None:
+            raise UsageError('online_steps needs an environment to take them in: --env ENV')
+        if settings.lanes < 1 or settings.ratio <= 0 or not 0 <= settings.mix < 1:
+            got = f'lanes is {settings.lanes}, ratio {settings.ratio:g} and mix {settings.mix:g}'
+            raise UsageError(f'{got}; expected at least 1, above 0, and from 0 to under 1')
+        random = settings.random_steps if settings.random_steps is not None else (0 if mixed else 1000)
+        plan = Plan(settings.lanes, settings.ratio, random, settings.mix if mixed else 0.0)
+        rows = min(settings.capacity, 2 * self.online + 4 * settings.lanes)  # an episode takes a row more than steps
+        self.bytes = memory(self.spec, rows, settings.lanes) * settings.seeds
+        if self.bytes > free():
+            raise UsageError(
+                f'the rings of {settings.seeds} seeds, {rows:,} steps each, take {self.bytes / 1e9:.1f} GB and '
+                f'{free() / 1e9:.1f} GB are free; take a smaller --capacity or fewer --seeds'
+            )
+        data = self.data if plan.mix else None
+        return Stream(world, jax.device_put(self.boundary), data, plan, rows, settings.seed)
+
+    @property
+    def total(self) -> int:
+        """The step with which the work ends; environment steps are counted in rounds of all lanes."""
+        lanes = self.settings.lanes
+        return self.offline + (-(-self.online // lanes) * lanes if self.online else 0)
+
+    def agents(self) -> Agent:
+        """New agents, all seeds as one."""
+        return create(self.algo, self.spec, self.cfg, self.settings.seed, self.settings.seeds)
+
+    def fresh(self) -> Any:
+        """What there is before anything is learned."""
+        return self.agents() if self.offline or self.stream is None else self.stream.fresh(self.agents())
+
+    def like(self, step: int) -> Any:
+        """The shapes of what a checkpoint of this step holds."""
+        begun = self.stream is not None and (step > self.offline or not self.offline)
+        return jax.eval_shape(lambda: self.stream.fresh(self.agents()) if begun and self.stream else self.agents())
+
+    def chunks(self, state: Any, start: int) -> Iterator[Chunk]:
+        """From `state` at step `start` to the end."""
+        if start < self.offline and self.data is not None:
+            chunk, seed = self.pace[0], self.settings.seed
+            for part in updates(state, self.data, seed, self.offline, chunk, start, self.held_out):
+                state = part.agents
+                yield part
+            start = self.offline
+        if self.stream is None or start >= self.total:
+            return
+        live = state if isinstance(state, Live) else self.stream.fresh(state)
+        lanes, before = self.settings.lanes, self.offline
+        first, stop = (start - before) // lanes, (self.total - before) // lanes
+        for part in self.stream.chunks(live, first, stop, self.beat[0] // lanes):
+            at = part.broken and (part.broken[0] + before, *part.broken[1:])
+            yield part._replace(step=part.step + before, broken=at)
+
+    def due(self, step: int) -> bool:
+        """Whether it is time to judge and to save."""
+        if step in (self.offline, self.total):
+            return True
+        return step % self.pace[1] == 0 if step < self.offline else (step - self.offline) % self.beat[1] == 0
+
+    @cached_property
+    def pace(self) -> tuple[int, int]:
+        """(updates in a compiled chunk, updates between evaluations), the second a multiple of the first."""
+        every = min(self.settings.every or max(self.offline // 20, 1000), self.offline)
+        return stretches(every, self.rate, 1)
+
+    @cached_property
+    def beat(self) -> tuple[int, int]:
+        """The same for steps in the environment, both multiples of `lanes`."""
+        every = min(self.settings.every or max(self.online // 20, 1000), self.online)
+        return stretches(every, self.rate / min(self.settings.ratio, 1), self.settings.lanes)
+
+    @cached_property
+    def rate(self) -> float:
+        """Updates per second, roughly."""
+        weights = sum(x.size for x in jax.tree.leaves(without_optimisers(jax.eval_shape(self.agents))))
+        return RATE.get(jax.default_backend(), 1e13) / (6 * weights * self.cfg.batch)
+
+    def batch(self, part: Chunk, seed: int, step: int) -> Any:
+        """What agent `seed` drew for update `step`; online a batch like it, of the ring as it is now."""
+        key = jr.split(jr.fold_in(roots(self.settings.seed, self.settings.seeds, UPDATE)[seed], step))[0]
+        agent, live = jax.tree.map(lambda x: x[seed], (part.agents, part.live))
+        if live is not None:
+            return agent.draw(live.replay, key)
+        assert self.data is not None
+        return agent.draw(self.data.with_labels(agent.label(self.data)), key)
+
+
+def stretches(every: int, rate: float, unit: int) -> tuple[int, int]:
+    """(steps of a chunk, steps between evaluations): the first takes about a second, the second is whole chunks."""
+    wanted = max((size for size in CHUNKS if size <= rate), default=CHUNKS[0])
+    pieces = -(-every // wanted)
+    chunk = -(-every // pieces // unit) * unit
+    return chunk, chunk * pieces
+
+
+def free() -> int:
+    """Bytes of memory that the device has free; of a machine's own memory what is available."""
+    stats = jax.devices()[0].memory_stats()
+    if stats and 'bytes_limit' in stats:
+        return stats['bytes_limit'] - stats['bytes_in_use']
+    try:
+        with open('/proc/meminfo') as file:  # noqa: PTH123 - no file of ours
+            rows = dict(line.split(':') for line in file)
+        return int(rows['MemAvailable'].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
