@@ -34,6 +34,11 @@ class Observation:
     dtype: str = 'float32'
     frames: int = 1  # images stacked along the first axis, oldest first
 
+    @property
+    def image(self) -> bool:
+        """Whether it is an image [channels or frames, height, width] of bytes."""
+        return len(self.shape) == 3 and self.dtype == 'uint8'
+
 
 @dataclass(frozen=True)
 class Spec:

@@ -10,25 +10,34 @@ from stitchrl.core.spec import Spec
 from stitchrl.errors import UsageError
 from stitchrl.maths.dists import Categorical, Mixture, Normal, Squashed, take
 from stitchrl.nets.dense import MLP, Init
+from stitchrl.nets.image import Pixels
 
 LOG_STD = (-5.0, 2.0)
 
 
-def width(spec: Spec) -> int:
-    """Length of a flat observation. UsageError for images, which need a torso of their own."""
+def torso(
+    spec: Spec, hidden: tuple[int, ...], n_out: int, init: Init = 'orthogonal', beside: int = 0, *, key: jax.Array
+) -> MLP | Pixels:
+    """From one observation to `n_out` numbers: an MLP for a vector [n], convolutions and an MLP for an image
+    [K, H, W] of bytes. beside: further inputs of the MLP. UsageError for observations of another kind."""
+    if spec.obs.image:
+        return Pixels(spec.obs.shape, hidden, n_out, init, beside, key=key)
     if len(spec.obs.shape) != 1:
-        raise UsageError(f'observations of shape {spec.obs.shape}: only flat vectors [n] are supported so far')
-    return spec.obs.shape[0]
+        raise UsageError(
+            f'observations {spec.obs.shape} of {spec.obs.dtype}: expected vectors (n,) or images (frames, height, '
+            'width) of uint8'
+        )
+    return MLP(spec.obs.shape[0] + beside, hidden, n_out, init, key=key)
 
 
 class Gaussian(eqx.Module):
     """obs [..., O] -> Normal with mean in (-1, 1) and a deviation that is the same in every state."""
 
-    torso: MLP
+    torso: MLP | Pixels
     log_std: jax.Array  # [A]
 
     def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
-        self.torso = MLP(width(spec), hidden, spec.action_dim, init, key=key)
+        self.torso = torso(spec, hidden, spec.action_dim, init, key=key)
         self.log_std = jnp.zeros(spec.action_dim)
 
     def __call__(self, obs: jax.Array) -> Normal:
@@ -40,10 +49,10 @@ class Gaussian(eqx.Module):
 class SquashedGaussian(eqx.Module):
     """obs [..., O] -> Squashed normal, mean and deviation of which depend on the state."""
 
-    torso: MLP
+    torso: MLP | Pixels
 
     def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
-        self.torso = MLP(width(spec), hidden, 2 * spec.action_dim, init, key=key)
+        self.torso = torso(spec, hidden, 2 * spec.action_dim, init, key=key)
 
     def __call__(self, obs: jax.Array) -> Squashed:
         mean, log_std = jnp.split(self.torso(obs), 2, axis=-1)
@@ -53,11 +62,11 @@ class SquashedGaussian(eqx.Module):
 class Mixed(eqx.Module):
     """obs [..., O] -> Mixture of `parts` normals, all of whose parameters depend on the state."""
 
-    torso: MLP
+    torso: MLP | Pixels
     parts: int = eqx.field(static=True)
 
     def __init__(self, spec: Spec, hidden: tuple[int, ...], parts: int = 5, *, key: jax.Array):
-        self.torso = MLP(width(spec), hidden, parts * (2 * spec.action_dim + 1), key=key)
+        self.torso = torso(spec, hidden, parts * (2 * spec.action_dim + 1), key=key)
         self.parts = parts
 
     def __call__(self, obs: jax.Array) -> Mixture:
@@ -70,10 +79,10 @@ class Mixed(eqx.Module):
 class Softmax(eqx.Module):
     """obs [..., O] -> Categorical over the actions."""
 
-    torso: MLP
+    torso: MLP | Pixels
 
     def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
-        self.torso = MLP(width(spec), hidden, spec.action_dim, init, key=key)
+        self.torso = torso(spec, hidden, spec.action_dim, init, key=key)
 
     def __call__(self, obs: jax.Array) -> Categorical:
         return Categorical(self.torso(obs))
@@ -82,10 +91,10 @@ class Softmax(eqx.Module):
 class Deterministic(eqx.Module):
     """obs [..., O] -> action [..., A] in (-1, 1)."""
 
-    torso: MLP
+    torso: MLP | Pixels
 
     def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
-        self.torso = MLP(width(spec), hidden, spec.action_dim, init, key=key)
+        self.torso = torso(spec, hidden, spec.action_dim, init, key=key)
 
     def __call__(self, obs: jax.Array) -> jax.Array:
         return jnp.tanh(self.torso(obs))
@@ -94,12 +103,12 @@ class Deterministic(eqx.Module):
 class Critic(eqx.Module):
     """obs [..., O], action [..., A] or [...] int -> Q [...]. Discrete: an output per action, one picked."""
 
-    torso: MLP
+    torso: MLP | Pixels
     discrete: bool = eqx.field(static=True)
 
     def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
-        inputs, outputs = (width(spec), spec.action_dim) if spec.discrete else (width(spec) + spec.action_dim, 1)
-        self.torso = MLP(inputs, hidden, outputs, init, key=key)
+        outputs, beside = (spec.action_dim, 0) if spec.discrete else (1, spec.action_dim)
+        self.torso = torso(spec, hidden, outputs, init, beside, key=key)
         self.discrete = spec.discrete
 
     def all(self, obs: jax.Array) -> jax.Array:
@@ -109,16 +118,18 @@ class Critic(eqx.Module):
     def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
         if self.discrete:
             return take(self.all(obs), action)
+        if isinstance(self.torso, Pixels):
+            return self.torso(obs, action)[..., 0]
         return self.torso(jnp.concatenate([obs, action], -1))[..., 0]
 
 
 class Value(eqx.Module):
     """obs [..., O] -> V [...]."""
 
-    torso: MLP
+    torso: MLP | Pixels
 
     def __init__(self, spec: Spec, hidden: tuple[int, ...], init: Init = 'orthogonal', *, key: jax.Array):
-        self.torso = MLP(width(spec), hidden, 1, init, key=key)
+        self.torso = torso(spec, hidden, 1, init, key=key)
 
     def __call__(self, obs: jax.Array) -> jax.Array:
         return self.torso(obs)[..., 0]
