@@ -47,6 +47,32 @@ ROWS = {
         targets=IQL,
     ),
     'discrete_cql': Row('discrete_cql', {'period': 2}, discrete=True),
+    'dqn': Row('dqn', {'period': 2}, discrete=True),
+    'dqn, every switch': Row(
+        'dqn',
+        {'loss': 'huber', 'clip': 1.0, 'decay': 1000, 'rate': 0.1, 'n_steps': 2},
+        discrete=True,
+        targets=IQL,
+    ),
+    'double_dqn': Row('double_dqn', {'rate': 0.005}, discrete=True, targets=IQL),
+    'td3': Row('td3', targets={'actor_target': 'actor', 'critic_target': 'critic'}),
+    'sac': Row('sac', targets=IQL),
+    'sac, one critic, hard target': Row(
+        'sac', {'critics': 1, 'backup': 'own', 'rate': None, 'period': 2, 'entropy_backup': False, 'n_steps': 2}
+    ),
+    'sac, four critics, reinforce': Row(
+        'sac',
+        {
+            'critics': 4,
+            'backup': 'doubleq',
+            'critic_updates': 2,
+            'actor_gradient': 'reinforce',
+            'actor_samples': 2,
+            'actor_q': 'mean',
+            'temperature': 0.1,
+        },
+    ),
+    'sac, entropy only': Row('sac', {'actor_gradient': 'none', 'backup': 'mean'}, targets=IQL),
     'iql': Row('iql', {'n_steps': 2}, targets=IQL),
     'iql, discrete': Row('iql', discrete=True, targets=IQL),
     'iql, late': Row('iql', {'extract': 'late'}, targets=IQL),

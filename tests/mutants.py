@@ -18,26 +18,34 @@ import numpy as np
 import probes
 import pytest
 import test_awr
+import test_backups
 import test_bc
 import test_boundary
 import test_cql
 import test_dataset
 import test_discrete_cql
 import test_dists
+import test_dqn
 import test_golden
 import test_iql
 import test_learner
 import test_losses
 import test_offline
 import test_returns
+import test_sac
 import test_sarsa
+import test_td3
 import test_td3_bc
+
+from stitchrl.algos.online import double_dqn
+from stitchrl.maths.backups import bootstrap, combined
 
 NAMES = ('bc', 'iql', 'td3_bc', 'awr', 'cql', 'discrete_cql', 'sarsa')
 BC, IQL, TD3BC, AWR, CQL, DISCRETE_CQL, SARSA = (f'stitchrl.algos.offline.{name}' for name in NAMES)
 DATASET, BOUNDARY, LEARNER = 'stitchrl.data.dataset', 'stitchrl.core.boundary', 'stitchrl.core.learner'
+DQN, SAC, TD3 = (f'stitchrl.algos.online.{name}' for name in ('dqn', 'sac', 'td3'))
 LOOP, LOSSES = 'stitchrl.loops.offline', 'stitchrl.maths.losses'
-RETURNS, DISTS = 'stitchrl.maths.returns', 'stitchrl.maths.dists'
+RETURNS, DISTS, BACKUPS = 'stitchrl.maths.returns', 'stitchrl.maths.dists', 'stitchrl.maths.backups'
 
 
 class Mutant(NamedTuple):
@@ -171,7 +179,51 @@ def policy_first(_):
 
 def own_choice(_):
     """Plain DQN: the copy chooses the action that it values."""
-    return lambda critic, target, batch: batch.reward + batch.discount * target.all(batch.next_obs).max(-1)
+    return lambda batch, values, by: batch.reward + batch.discount * values.max(-1)
+
+
+def live_maximum(loss):
+    """DQN whose bootstrap keeps its value but follows the weights that are being learned."""
+
+    def broken(critic, batch, y, kind):
+        best = batch.discount * critic.all(batch.next_obs).max(-1)
+        return loss(critic, batch, y + best - jax.lax.stop_gradient(best), kind)
+
+    return broken
+
+
+def live_values(loss):
+    """The same in SAC, of the data's next action."""
+
+    def broken(critic, batch, y):
+        after = batch.discount[None] * critic(batch.next_obs, batch.action)
+        return loss(critic, batch, y + after - jax.lax.stop_gradient(after))
+
+    return broken
+
+
+def without_swap(_):
+    return lambda q, backup: q if backup == 'doubleq' else combined(q, backup)
+
+
+def one_sample(_):
+    """The entropy of a' itself."""
+
+    def broken(target, after, batch, heat, key, cfg):
+        action, log_prob = after.sample_and_log_prob(jax.random.split(key)[0])
+        value = combined(target(batch.next_obs, action), cfg.backup)
+        return bootstrap(batch, value - heat * log_prob[None] if cfg.entropy_backup else value)
+
+    return broken
+
+
+def followed_samples(_):
+    """REINFORCE whose gradient also leads through the action."""
+    return lambda dist, key, n: dist.samples_and_log_prob(key, n)
+
+
+def never_over(batch, value):
+    return batch._replace(discount=jnp.full_like(batch.discount, probes.GAMMA)), value
 
 
 def asked_afterwards(step):
@@ -199,7 +251,7 @@ def awr_resumed():
 
 
 def double_dqn_golden():
-    test_golden.test_double_dqn(test_golden.transitions())
+    test_golden.test_dqn_and_double_dqn(double_dqn, test_golden.transitions())
 
 
 MUTANTS = {
@@ -281,15 +333,15 @@ MUTANTS = {
         TD3BC, 'actor_loss', live_lambda, test_td3_bc.test_lambda_is_a_constant_to_the_gradient
     ),
     'smoothing noise without a bound': Mutant(
-        TD3BC,
-        'q_target',
+        BACKUPS,
+        'smoothed_target',
         before(lambda *args: (*args[:4], jnp.inf)),
-        test_td3_bc.test_smoothing_noise_by_hand,
+        test_backups.test_smoothing_noise_by_hand,
     ),
     'smoothed actions outside the space': Mutant(
-        TD3BC, 'q_target', without_clip, test_td3_bc.test_smoothing_noise_by_hand
+        BACKUPS, 'smoothed_target', without_clip, test_backups.test_smoothing_noise_by_hand
     ),
-    'the larger critic': Mutant(TD3BC, 'q_target', optimistic, test_td3_bc.test_target_by_hand),
+    'the larger critic': Mutant(BACKUPS, 'smoothed_target', optimistic, test_backups.test_target_without_noise_by_hand),
     # Who learns, from whom, when.
     'gradient through the target, IQL': Mutant(
         IQL, 'critic_loss', live_target, test_iql.test_one_step_of_plain_descent_by_hand
@@ -349,7 +401,9 @@ MUTANTS = {
         lambda _: classmethod(lambda cls, data, cfg: data),
         test_sarsa.test_steps_without_a_next_action_are_left_out,
     ),
-    'plain dqn under discrete cql': Mutant(DISCRETE_CQL, 'q_target', own_choice, double_dqn_golden),
+    'plain dqn under discrete cql': Mutant(
+        BACKUPS, 'greedy_target', own_choice, test_discrete_cql.test_the_target_is_that_of_double_dqn
+    ),
     'a conservative term upside down': Mutant(
         DISCRETE_CQL,
         'critic_loss',
@@ -366,13 +420,81 @@ MUTANTS = {
         CQL, 'CQL.asked', without_densities, test_cql.test_which_actions_are_asked_about_and_with_which_density
     ),
     'a temperature that runs the wrong way': Mutant(
-        CQL,
+        LOSSES,
         'temperature_loss',
         before(lambda temperature, entropy, wanted: (temperature, wanted, entropy)),
-        test_cql.test_the_temperature_falls_while_the_policy_is_too_random,
+        test_losses.test_the_temperature_falls_while_the_policy_is_too_random,
     ),
     'a squashed density without its slope': Mutant(
         DISTS, 'log_slope', lambda _: jnp.zeros_like, test_dists.test_a_squashed_density_integrates_to_one
+    ),
+    # DQN, TD3, SAC.
+    'double dqn that is dqn': Mutant(BACKUPS, 'greedy_target', own_choice, double_dqn_golden),
+    'gradient through the target, DQN': Mutant(
+        DQN, 'critic_loss', live_maximum, test_dqn.test_one_step_of_plain_descent_by_hand
+    ),
+    'epsilon that never falls': Mutant(
+        DQN,
+        'epsilon',
+        before(lambda t, cfg: (0 * t, cfg)),
+        test_dqn.test_it_explores_less_as_environment_steps_go_by,
+    ),
+    'epsilon over all steps': Mutant(
+        DQN,
+        'epsilon',
+        before(lambda t, cfg: (t, replace(cfg, explore=1.0))),
+        partial(test_dqn.test_epsilon_by_hand, 200, 0.1),
+    ),
+    'a hard target one update early': Mutant(
+        LEARNER,
+        'follow',
+        before(lambda net, target, t, *rest: (net, target, t + 1, *rest)),
+        test_dqn.test_the_copy_becomes_the_network_every_period,
+    ),
+    'bootstrap at a terminal, in the target': Mutant(
+        BACKUPS, 'bootstrap', before(never_over), test_backups.test_bootstrap_by_hand
+    ),
+    'bootstrap at a terminal, in a world of reward 1, DQN': Mutant(
+        BACKUPS, 'bootstrap', before(never_over), probe('dqn', 'constant')
+    ),
+    'td3 that does not wait': Mutant(
+        LEARNER, 'when', before(lambda go, *rest: (jnp.bool_(True), *rest)), test_td3.test_who_moves_over_six_updates
+    ),
+    'td3 that runs from its Q': Mutant(
+        TD3,
+        'actor_loss',
+        before(lambda actor, batch, critic: (actor, batch, upside_down(critic))),
+        test_td3.test_actor_loss_by_hand,
+    ),
+    'doubleq without the swap': Mutant(
+        BACKUPS, 'combined', without_swap, partial(test_sac.test_target_by_hand, 'doubleq', (2, 1))
+    ),
+    'sac with the larger critic': Mutant(
+        BACKUPS,
+        'combined',
+        lambda _: lambda q, backup: jnp.broadcast_to(q.max(0), q.shape),
+        partial(test_sac.test_target_by_hand, 'min', (1, 1)),
+    ),
+    'entropy of the action itself': Mutant(
+        SAC, 'q_target', one_sample, partial(test_sac.test_target_by_hand, 'own', (1, 2))
+    ),
+    'entropy with the wrong sign': Mutant(
+        SAC, 'entropy', after(lambda out, *_: -out), partial(test_sac.test_actor_loss_by_hand, 'mean', 1.5)
+    ),
+    'gradient through the target, SAC': Mutant(
+        SAC, 'critic_loss', live_values, test_sac.test_one_step_of_plain_descent_by_hand
+    ),
+    'reinforce through the action': Mutant(
+        DISTS,
+        'Squashed.scored_samples',
+        followed_samples,
+        test_dists.test_scored_samples_have_the_density_and_the_score,
+    ),
+    'sac that runs from its Q': Mutant(
+        SAC, 'reward_of', after(lambda out, *_: -out), partial(test_sac.test_actor_loss_by_hand, 'mean', 1.5)
+    ),
+    'sac that runs from its Q, in a world of actions': Mutant(
+        SAC, 'reward_of', after(lambda out, *_: -out), probe('sac', 'action')
     ),
     # The loop.
     'a clock that begins again in every chunk': Mutant(

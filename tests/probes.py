@@ -44,6 +44,7 @@ IQL = {**QUICK, 'beta': 10.0}
 
 AWR = {'lr': 1e-2, 'gamma': GAMMA, 'beta': 3.0, 'refresh': 50}
 CQL = {**QUICK, 'actor_lr': 1e-2, 'samples': 4}
+SAC = {**QUICK, 'actor_lr': 1e-2, 'temperature': 1e-3}
 DQN = {'lr': 1e-2, 'gamma': GAMMA, 'period': 10}
 
 
@@ -78,6 +79,18 @@ ROWS = {
         'discrete_cql', ('constant', 'observation', 'delayed'), greedy_q, {**DQN, 'alpha': 0.0}, discrete=True
     ),
     'discrete_cql': Row('discrete_cql', ('action', 'both'), None, {**DQN, 'alpha': 0.1}, discrete=True),
+    'dqn': Row('dqn', tuple(PROBES), greedy_q, DQN, discrete=True),
+    'double_dqn': Row('double_dqn', ('delayed', 'both'), greedy_q, {**DQN, 'loss': 'huber'}, discrete=True),
+    # On random actions, so both learn from data that they did not choose; their Q needs no correction for that here.
+    'td3': Row('td3', tuple(PROBES), greedy_q, QUICK),
+    # A temperature of nearly nothing, or the entropy would be part of the values; its mode is then the best action.
+    'sac': Row('sac', tuple(PROBES), greedy_q, SAC),
+    'sac, mean of one, reinforce': Row(
+        'sac',
+        ('delayed', 'both'),
+        greedy_q,
+        {**SAC, 'critics': 1, 'backup': 'mean', 'actor_gradient': 'reinforce', 'actor_samples': 8},
+    ),
     'iql': Row('iql', tuple(PROBES), lambda agent, obs: agent.value.net(obs), {**IQL, 'expectile': 0.9}),
     'iql, discrete': Row(
         'iql', tuple(PROBES), lambda agent, obs: agent.value.net(obs), {**IQL, 'expectile': 0.9}, discrete=True

@@ -16,7 +16,6 @@ from stitchrl.algos.offline.cql import (
     actor_loss,
     critic_loss,
     multiplier_loss,
-    temperature_loss,
 )
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.core.types import Transition
@@ -142,12 +141,6 @@ def test_actor_loss_by_hand():
     assert info['actor/entropy'] == pytest.approx(-float(log_prob.mean()), rel=1e-5)
     loss, _ = actor_loss(PI, BATCH, Q, jnp.float32(0.2), jnp.bool_(True), key)
     assert loss == pytest.approx(float((0.2 * log_prob - PI(BATCH.obs).log_prob(BATCH.action)).mean()), rel=1e-5)
-
-
-def test_the_temperature_falls_while_the_policy_is_too_random():
-    slope = lambda entropy: jax.grad(temperature_loss, has_aux=True)(Positive.create(), jnp.float32(entropy), -2)[0].log
-    assert slope(0.0) == pytest.approx(2)  # descent: log T goes down
-    assert slope(-3.0) == pytest.approx(-1)
 
 
 def test_the_multiplier_rises_while_the_gap_is_too_large():

@@ -9,7 +9,8 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from stitchrl.algos.offline.discrete_cql import Config, DiscreteCQL, critic_loss, q_target
+from stitchrl.algos.offline.discrete_cql import Config, DiscreteCQL, critic_loss
+from stitchrl.core.learner import Learner, adam
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.core.types import Transition
 from stitchrl.errors import UsageError
@@ -41,10 +42,11 @@ BATCH = Transition(
 )
 
 
-def test_the_action_is_chosen_by_q_and_valued_by_the_copy():
-    """At state 1 Q prefers action 1, which Q' values 10: 1 + .5 10; the second step ended the task."""
-    y = q_target(table([0, 0], [3, 4]), table([0, 0], [20, 10]), BATCH)
-    np.testing.assert_allclose(y, [6, 2])
+def test_the_target_is_that_of_double_dqn():
+    """At state 1 Q prefers action 1, which Q' values 10: y = 1 + .5 10 and 2, off Q(s, a) = 0 and 4 by 6 and -2."""
+    nets = Learner.create(table([0, 0], [3, 4]), adam(0.1)), table([7, 7], [20, 10])
+    info = DiscreteCQL(*nets, Config()).update(BATCH, jr.key(0), jnp.int32(0))[1]
+    assert info['critic/error'] == pytest.approx(20)
 
 
 def test_loss_by_hand():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stitchrl.maths.dists import Categorical, Mixture, Normal, Squashed, inside, take
+from stitchrl.maths.dists import Categorical, Mixture, Normal, Squashed, epsilon_greedy, inside, take
 
 seeds = st.integers(0, 10_000)
 
@@ -183,3 +183,32 @@ def test_several_squashed_samples_are_independent_and_follow_the_distribution():
     assert action.shape == (3000, 1, 1)
     assert log_prob.shape == (3000, 1)
     assert scipy.stats.kstest(np.arctanh(action[:, 0, 0]), scipy.stats.norm(0.4, 0.8).cdf).pvalue > 0.01
+
+
+def test_epsilon_greedy_takes_any_action_in_a_share_of_the_rows():
+    """With epsilon 0.6 each of 3 actions gets 0.2, the best 0.4 more."""
+    q = jnp.broadcast_to(jnp.array([0.0, 2.0, 1.0]), (6000, 3))
+    share = np.bincount(epsilon_greedy(q, 0.6, jr.key(0)), minlength=3) / 6000
+    np.testing.assert_allclose(share, [0.2, 0.6, 0.2], atol=0.02)
+    assert (epsilon_greedy(q, 0.0, jr.key(0)) == 1).all()
+    assert epsilon_greedy(q, jnp.float32(0.5), jr.key(0)).dtype == jnp.int32
+
+
+def test_scored_samples_have_the_density_and_the_score():
+    """The action is a constant; d log pi / d mean = (x - mean) / std^2 before the tanh."""
+    dist = Squashed(jnp.array([[0.3, -1.0]]), jnp.array([[0.5, 0.8]]))
+    action, log_prob = dist.scored_samples(jr.key(0), 4)
+    assert action.shape == (4, 1, 2)
+    np.testing.assert_allclose(log_prob, jax.vmap(dist.log_prob)(action), rtol=1e-4)
+    moved = lambda mean, i: Squashed(mean, dist.std).scored_samples(jr.key(0), 4)[i].sum()
+    assert not jax.grad(moved)(dist.mean, 0).any()
+    score = ((jnp.arctanh(action) - dist.mean[None]) / dist.std[None] ** 2).sum(0)
+    np.testing.assert_allclose(jax.grad(moved)(dist.mean, 1), score, rtol=1e-3)
+
+
+def test_scored_samples_at_the_edge_stay_finite():
+    """tanh rounds to 1 far out, where its inverse is infinite."""
+    dist = Squashed(jnp.array([[30.0]]), jnp.array([[1.0]]))
+    action, log_prob = dist.scored_samples(jr.key(0), 3)
+    assert (action == 1).all()
+    assert np.isfinite(log_prob).all()

@@ -40,6 +40,17 @@ LOSSES = {
         'temperature_loss': ('temperature', {'actor': ['entropy']}, []),
     },
     'discrete_cql': {'critic_loss': ('critic', {'critic': ['y'], 'target': ['y']}, [])},
+    'dqn': {'critic_loss': ('critic', {'target': ['y']}, [])},
+    'double_dqn': {'critic_loss': ('critic', {'critic': ['y'], 'target': ['y']}, [])},
+    'td3': {
+        'critic_loss': ('critic', {'actor_target': ['y'], 'critic_target': ['y']}, []),
+        'actor_loss': ('actor', {'critic': ['critic']}, ['critic']),
+    },
+    'sac': {
+        'critic_loss': ('critic', {'actor': ['y'], 'temperature': ['y'], 'target': ['y']}, []),
+        'actor_loss': ('actor', {'critic': ['critic'], 'temperature': ['heat']}, ['critic']),
+        'temperature_loss': ('temperature', {'actor': ['entropy']}, []),
+    },
 }
 LOSSES['filtered_bc'] = LOSSES['bc']
 # (loss, critic, arguments, metrics that it spares); the others ask nobody.
@@ -54,8 +65,18 @@ UNSEEN = {
         ('critic_loss', 'critic', [], ['critic/error']),
         ('critic_loss', 'target', ['y'], ['critic/gap']),
     ],
+    'dqn': [('critic_loss', 'target', ['y'], [])],
+    'double_dqn': [('critic_loss', 'target', ['y'], [])],
+    'td3': [('critic_loss', 'critic_target', ['y'], []), ('actor_loss', 'critic', [], [])],
+    'sac': [
+        ('critic_loss', 'target', ['y'], []),
+        ('actor_loss', 'critic', [], ['actor/entropy']),
+    ],
 }
-OWN = {'cql': [('critic_loss', ['asked[1]']), ('actor_loss', []), ('temperature_loss', ['entropy'])]}
+OWN = {
+    'cql': [('critic_loss', ['asked[1]']), ('actor_loss', []), ('temperature_loss', ['entropy'])],
+    'sac': [('critic_loss', ['y']), ('actor_loss', []), ('temperature_loss', ['entropy'])],
+}
 
 
 def unseen(found):

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from stitchrl.core.learner import Learner, adam, copy, frozen, polyak, when
+from stitchrl.core.learner import Learner, adam, copy, follow, frozen, polyak, when
 
 
 class Line(eqx.Module):
@@ -51,7 +51,7 @@ def in_numpy(slopes, rates, b1=0.9, b2=0.999, eps=1e-8):
     return path
 
 
-def follow(tx, slopes):
+def descend(tx, slopes):
     """The same path by a Learner: the loss g w has the slope g."""
     step = jax.jit(lambda learner, g: learner.step(lambda net, g: (g * net['w'], {}), g)[0])
     learner, path = Learner.create({'w': jnp.float32(0)}, tx), []
@@ -65,18 +65,18 @@ SLOPES = [1.0, -2.0, 0.5, 3.0, 0.0, -0.1, 4.0, 1.0, 1.0, -7.0]
 
 
 def test_adam_against_a_plain_loop():
-    np.testing.assert_allclose(follow(adam(0.01), SLOPES), in_numpy(SLOPES, [0.01] * 10), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(descend(adam(0.01), SLOPES), in_numpy(SLOPES, [0.01] * 10), rtol=1e-4, atol=1e-7)
 
 
 def test_slopes_as_small_as_epsilon_are_damped():
     """Adam moves by rate x g / (|g| + 1e-8): half the rate where g is 1e-8."""
-    assert follow(adam(0.01), [1e-8])[0] == pytest.approx(-0.005, rel=1e-3)
-    np.testing.assert_allclose(follow(adam(0.01), [1e-8] * 5), in_numpy([1e-8] * 5, [0.01] * 5), rtol=1e-3)
+    assert descend(adam(0.01), [1e-8])[0] == pytest.approx(-0.005, rel=1e-3)
+    np.testing.assert_allclose(descend(adam(0.01), [1e-8] * 5), in_numpy([1e-8] * 5, [0.01] * 5), rtol=1e-3)
 
 
 def test_the_rate_falls_along_a_cosine_to_nothing():
     rates = [0.01 * 0.5 * (1 + np.cos(np.pi * t / 6)) for t in range(6)] + [0.0] * 4
-    path = follow(adam(0.01, decay_steps=6), SLOPES)
+    path = descend(adam(0.01, decay_steps=6), SLOPES)
     np.testing.assert_allclose(path, in_numpy(SLOPES, rates), rtol=1e-4, atol=1e-7)
     assert path[5] == path[9]
 
@@ -156,6 +156,13 @@ def test_polyak_by_hand():
     assert (target.w, target.b) == (5, -0.5)
     assert polyak(line(8.0), line(4.0), 1.0).w == 8
     assert polyak(line(8.0), line(4.0), 0.0).w == 4
+
+
+def test_a_slow_copy_follows_softly_or_now_and_then():
+    """4 + 0.25 (8 - 4) at any time; whole after updates 2 and 5 of a period of 3, and between them not at all."""
+    after = lambda t, rate: float(follow(line(8.0), line(4.0), jnp.int32(t), rate, 3).w)
+    assert [after(t, 0.25) for t in range(3)] == [5, 5, 5]
+    assert [after(t, None) for t in range(7)] == [4, 4, 8, 4, 4, 8, 4]
 
 
 def test_a_copy_has_buffers_of_its_own():

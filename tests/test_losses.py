@@ -8,7 +8,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stitchrl.maths.losses import advantage_weight, expectile, squared_errors
+from stitchrl.maths.losses import advantage_weight, expectile, huber, squared_errors, temperature_loss
+from stitchrl.nets.heads import Positive
 
 
 def test_expectile_by_hand():
@@ -55,3 +56,16 @@ def test_squared_errors_by_hand():
 def test_advantage_weight_by_hand():
     got = advantage_weight(jnp.array([-1.0, 0.0, 0.5, 9.0]), 2.0, 5.0)
     np.testing.assert_allclose(got, [np.exp(-2), 1, np.e, 5], rtol=1e-6)
+
+
+def test_huber_by_hand():
+    """Half the square up to 1, then as steep as there; the slope is u cut to [-1, 1]."""
+    u = jnp.array([-3.0, -1.0, -0.5, 0.0, 0.5, 4.0])
+    np.testing.assert_allclose(huber(u), [2.5, 0.5, 0.125, 0, 0.125, 3.5])
+    np.testing.assert_allclose(jax.vmap(jax.grad(huber))(u), [-1, -1, -0.5, 0, 0.5, 1])
+
+
+def test_the_temperature_falls_while_the_policy_is_too_random():
+    slope = lambda entropy: jax.grad(temperature_loss, has_aux=True)(Positive.create(), jnp.float32(entropy), -2)[0].log
+    assert slope(0.0) == pytest.approx(2)  # descent: log T goes down
+    assert slope(-3.0) == pytest.approx(-1)

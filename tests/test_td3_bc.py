@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from stitchrl.algos.offline.td3_bc import TD3BC, Config, actor_loss, critic_loss, q_target
+from stitchrl.algos.offline.td3_bc import TD3BC, Config, actor_loss, critic_loss
 from stitchrl.core.learner import Learner, adam
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.core.types import Transition
@@ -59,20 +59,6 @@ BATCH = Transition(
     discount=jnp.array([0.5, 0.5, 0.0]),
     next_action=column(0, 0, 0),
 )
-
-
-def test_target_by_hand():
-    """pi'(s') = s'/2 = 1, -1/2, 1/2;  Q' = (a', -a'), the smaller -1, -1/2, -1/2;  y = 1 - 1/2, -1/4, 2."""
-    y = q_target(policy(0.5), twins(1, -1), BATCH, jnp.zeros((3, 1)), 0.5)
-    assert y.tolist() == [0.5, -0.25, 2]
-
-
-def test_smoothing_noise_by_hand():
-    """The noise -1, 0.8, 0.1 is cut to -0.5, 0.5, 0.1, so a' = 0.5, 0, 0.6 and the smaller Q' -0.5, 0, -0.6. Of
-    0.4, -0.4, 0 nothing is cut, but the action 1.4 is, to 1; the others are -0.9 and 0.5."""
-    y = lambda *eps: q_target(policy(0.5), twins(1, -1), BATCH, column(*eps), 0.5)
-    np.testing.assert_allclose(y(-1, 0.8, 0.1), [1 - 0.25, 0, 2])
-    np.testing.assert_allclose(y(0.4, -0.4, 0), [1 - 0.5, 0 - 0.45, 2])
 
 
 def test_critic_loss_by_hand():

@@ -18,9 +18,13 @@ def bootstrap(batch: Transition, value: jax.Array) -> jax.Array:
     return batch.reward.reshape(shape) + batch.discount.reshape(shape) * value
 
 
-def chosen(values: jax.Array, by: jax.Array) -> jax.Array:
-    """The value of the action that `by` likes best: values, by [..., n] -> [...]."""
-    return take(values, by.argmax(-1))
+def greedy_target(batch: Transition, values: jax.Array, by: jax.Array) -> jax.Array:
+    """r + gamma m v(s', argmax_a by(s', a)): values and by [B, n] at the next observation -> [B].
+
+    DQN chooses by the values themselves (Mnih et al., 2015), double DQN by those of another network (van Hasselt et
+    al., 2016).
+    """
+    return bootstrap(batch, take(values, by.argmax(-1)))
 
 
 def combined(q: jax.Array, backup: Backup) -> jax.Array:

@@ -40,9 +40,10 @@ class Squashed(eqx.Module):
 
     def scored_samples(self, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
         """n actions [n, ..., A], constants to the gradient, with log-densities [n, ...] whose gradient is the score."""
-        normal = Normal(self.mean, self.std)
-        pre = jax.lax.stop_gradient(jax.vmap(normal.sample)(jr.split(key, n)))
-        return jnp.tanh(pre), jax.vmap(normal.log_prob)(pre) - log_slope(pre).sum(-1)
+        noise = jr.normal(key, (n, *self.mean.shape))
+        normal = Normal(self.mean[None], jnp.broadcast_to(self.std, self.mean.shape)[None])
+        pre = jax.lax.stop_gradient(normal.mean + normal.std * noise)
+        return jnp.tanh(pre), normal.log_prob(pre) - log_slope(pre).sum(-1)
 
     def samples_and_log_prob(self, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
         """n actions [n, ..., A] with their log-densities [n, ...]."""
@@ -108,6 +109,14 @@ class Categorical(eqx.Module):
 
     def mode(self) -> jax.Array:
         return self.logits.argmax(-1).astype(jnp.int32)
+
+
+def epsilon_greedy(q: jax.Array, epsilon: jax.Array | float, key: jax.Array) -> jax.Array:
+    """The best action of q [..., n], or with probability epsilon any of the n: [...] int32."""
+    k_which, k_action = jr.split(key)
+    best = q.argmax(-1).astype(jnp.int32)
+    other = jr.randint(k_action, best.shape, 0, q.shape[-1])
+    return jnp.where(jr.uniform(k_which, best.shape) < epsilon, other, best)
 
 
 def inside(action: jax.Array) -> jax.Array:

@@ -27,7 +27,8 @@ from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
-from stitchrl.maths.losses import squared_errors
+from stitchrl.maths.backups import bootstrap
+from stitchrl.maths.losses import squared_errors, temperature_loss
 from stitchrl.nets.dense import Ensemble
 from stitchrl.nets.heads import Critic, Positive, SquashedGaussian
 
@@ -124,7 +125,7 @@ class CQL(Agent):
         action, log_prob = self.actor.net(batch.next_obs).samples_and_log_prob(key, count)
         q = at_each(self.target, batch.next_obs, action).min(0)  # [K, B]
         q = q - temperature * log_prob if self.cfg.entropy_backup else q
-        return batch.reward + batch.discount * q.max(0)
+        return bootstrap(batch, q.max(0))
 
     def asked(self, batch: Transition, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The actions whose Q at s is pushed down [K, B, A], and the log of what their exp Q is divided by [K, B]."""
@@ -183,12 +184,6 @@ def actor_loss(
     good = jnp.where(imitate, dist.log_prob(batch.action), critic(batch.obs, action).min(0))
     loss = (temperature * log_prob - good).mean()
     return loss, {'actor/loss': loss, 'actor/entropy': -log_prob.mean()}
-
-
-def temperature_loss(temperature: Positive, entropy: jax.Array, wanted: float) -> tuple[jax.Array, Info]:
-    """log T (entropy - wanted): T falls while the policy is more random than wanted."""
-    loss = temperature.log * jax.lax.stop_gradient(entropy - wanted)
-    return loss, {'temperature/loss': loss, 'temperature/value': temperature()}
 
 
 def multiplier_loss(multiplier: Positive, excess: jax.Array) -> tuple[jax.Array, Info]:

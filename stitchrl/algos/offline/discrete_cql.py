@@ -14,16 +14,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 
 from stitchrl.core.agent import Agent, Info
 from stitchrl.core.boundary import Reward
-from stitchrl.core.learner import Learner, adam, copy
+from stitchrl.core.learner import Learner, adam, copy, follow
 from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
-from stitchrl.maths.dists import take
+from stitchrl.maths.backups import greedy_target
+from stitchrl.maths.dists import epsilon_greedy, take
 from stitchrl.nets.heads import Critic
 
 
@@ -68,33 +68,23 @@ class DiscreteCQL(Agent):
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
         q = self.critic.net.all(obs)
-        best = q.argmax(-1).astype(jnp.int32)
         if t is None:
-            return best, memory
-        k_which, k_action = jr.split(key)
-        other = jr.randint(k_action, best.shape, 0, q.shape[-1])
-        return jnp.where(jr.uniform(k_which, best.shape) < self.cfg.epsilon, other, best), memory
+            return q.argmax(-1).astype(jnp.int32), memory
+        return epsilon_greedy(q, self.cfg.epsilon, key), memory
 
     def draw(self, data: Dataset, key: jax.Array) -> Transition:
         return data.sample(key, self.cfg.batch, self.cfg.n_steps, self.cfg.gamma)
 
     def update(self, batch: Transition, key: jax.Array, t: jax.Array) -> tuple['DiscreteCQL', Info]:
-        y = q_target(self.critic.net, self.target, batch)
+        y = greedy_target(batch, self.target.all(batch.next_obs), self.critic.net.all(batch.next_obs))
         critic, info = self.critic.step(critic_loss, batch, y, self.cfg.alpha, self.cfg.temperature)
-        due = t % self.cfg.period == self.cfg.period - 1
-        target = jax.lax.cond(due, lambda: critic.net, lambda: self.target)
+        target = follow(critic.net, self.target, t, None, self.cfg.period)
         return replace(self, critic=critic, target=target), info
 
     def inspect(self, batch: Transition, key: jax.Array) -> Info:
         q = self.critic.net.all(batch.obs)
         data, own = take(q, batch.action).mean(), q.max(-1).mean()
         return {'q/data': data, 'q/policy': own, 'q/gap': own - data}
-
-
-def q_target(critic: Critic, target: Critic, batch: Transition) -> jax.Array:
-    """r + gamma m Q'(s', argmax_a Q(s', a)), [B]."""
-    best = critic.all(batch.next_obs).argmax(-1)
-    return batch.reward + batch.discount * take(target.all(batch.next_obs), best)
 
 
 # The first argument of a loss is what learns; everything else is a constant.

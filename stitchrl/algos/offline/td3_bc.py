@@ -24,6 +24,7 @@ from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
+from stitchrl.maths.backups import smoothed_target
 from stitchrl.maths.losses import squared_errors
 from stitchrl.nets.dense import Ensemble
 from stitchrl.nets.heads import Critic, Deterministic
@@ -96,7 +97,7 @@ class TD3BC(Agent):
 
     def update(self, batch: Transition, key: jax.Array, t: jax.Array) -> tuple['TD3BC', Info]:
         eps = self.cfg.noise * jr.normal(key, batch.action.shape)
-        y = q_target(self.actor_target, self.critic_target, batch, eps, self.cfg.noise_clip)
+        y = smoothed_target(self.actor_target, self.critic_target, batch, eps, self.cfg.noise_clip)
         critic, q_info = self.critic.step(critic_loss, batch, y)
         agent = replace(self, critic=critic)
         agent, pi_info = when(
@@ -117,12 +118,6 @@ def update_actor(agent: TD3BC, batch: Transition) -> tuple[TD3BC, Info]:
     follow = partial(polyak, rate=agent.cfg.rate)
     targets = follow(actor.net, agent.actor_target), follow(agent.critic.net, agent.critic_target)
     return replace(agent, actor=actor, actor_target=targets[0], critic_target=targets[1]), info
-
-
-def q_target(actor: Deterministic, critic: Ensemble, batch: Transition, eps: jax.Array, clip: float) -> jax.Array:
-    """r + gamma m min_i Q_i'(s', a'), with eps [B, A] the noise on a' before clipping."""
-    action = jnp.clip(actor(batch.next_obs) + jnp.clip(eps, -clip, clip), -1, 1)
-    return batch.reward + batch.discount * critic(batch.next_obs, action).min(0)
 
 
 # The first argument of a loss is what learns; everything else is a constant.

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 
 from stitchrl.core.agent import Agent, Info
 from stitchrl.core.boundary import Reward
@@ -22,8 +21,8 @@ from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
-from stitchrl.maths.backups import bootstrap, chosen
-from stitchrl.maths.dists import take
+from stitchrl.maths.backups import greedy_target
+from stitchrl.maths.dists import epsilon_greedy, take
 from stitchrl.maths.losses import huber
 from stitchrl.nets.heads import Critic
 
@@ -115,22 +114,22 @@ class DQN(Agent):
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
         q = self.critic.net.all(obs)
-        best = q.argmax(-1).astype(jnp.int32)
         if t is None:
-            return best, memory
-        k_which, k_action = jr.split(key)
-        other = jr.randint(k_action, best.shape, 0, q.shape[-1])
-        return jnp.where(jr.uniform(k_which, best.shape) < epsilon(t, self.cfg), other, best), memory
+            return q.argmax(-1).astype(jnp.int32), memory
+        return epsilon_greedy(q, epsilon(t, self.cfg), key), memory
 
     def draw(self, data: Dataset, key: jax.Array) -> Transition:
         return data.sample(key, self.cfg.batch, self.cfg.n_steps, self.cfg.gamma)
 
     def update(self, batch: Transition, key: jax.Array, t: jax.Array) -> tuple['DQN', Info]:
-        values = self.target.all(batch.next_obs)
-        y = bootstrap(batch, chosen(values, self.critic.net.all(batch.next_obs) if self.cfg.double else values))
-        critic, info = self.critic.step(critic_loss, batch, y, self.cfg.loss)
+        critic, info = self.critic.step(critic_loss, batch, self.q_target(batch), self.cfg.loss)
         target = follow(critic.net, self.target, t, self.cfg.rate, self.cfg.period)
         return replace(self, critic=critic, target=target), info
+
+    def q_target(self, batch: Transition) -> jax.Array:
+        """r + gamma m Q'(s', a), a the best of Q', or of Q in double DQN: [B]."""
+        values = self.target.all(batch.next_obs)
+        return greedy_target(batch, values, self.critic.net.all(batch.next_obs) if self.cfg.double else values)
 
     def inspect(self, batch: Transition, key: jax.Array) -> Info:
         q = self.critic.net.all(batch.obs)
