@@ -12,13 +12,12 @@ from stitchrl.envs.gymnasium_check import findings
 PLAN = Plan(episodes=4, steps=60, slow=0.02)
 COMPANY = {  # one defect that is others as well
     'observation_shape': {'gymnasium_warning', 'gymnasium_error'},
-    'action_changed': {'gymnasium_error'},
+    'action_changed': {'not_repeatable'},
     'observation_outside': {'gymnasium_warning', 'gymnasium_error'},
     'observation_dtype': {'gymnasium_warning', 'gymnasium_error'},
     'reward_type': {'gymnasium_warning', 'gymnasium_error'},
     'flag_type': {'gymnasium_warning', 'gymnasium_error'},
     'buffer_reused': {'gymnasium_error'},
-    'not_repeatable': {'gymnasium_error'},
     'refused': {'gymnasium_error'},
 }
 

@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument('--steps', type=int, default=1000, help='most steps of an episode (1000)')
     verb.add_argument('--seed', type=int, default=0, help='of the first episode (0)')
     verb.add_argument('--slow', type=float, default=1.0, metavar='SECONDS', help='name a step that takes longer (1)')
-    verb.add_argument('--timeout', type=float, default=30.0, metavar='SECONDS', help='stop a call after this long (30)')
+    verb.add_argument(
+        '--timeout', type=float, default=30.0, metavar='SECONDS', help='stop a step that takes longer (30)'
+    )
     verb.add_argument('--json', action='store_true', help='everything as JSON')
     verb.set_defaults(run=check)
     return parser

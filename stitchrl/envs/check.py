@@ -17,6 +17,8 @@ from stitchrl.envs.episode import At, Plan
 from stitchrl.envs.finding import ORDER, Finding, found, once
 from stitchrl.errors import StitchError, UsageError
 
+MAKING = 60.0  # seconds that imports, construction, compilation and Gymnasium's checker may take at least
+
 
 def check(name: str, plan: Plan | None = None) -> list[Finding]:
     """All findings, errors first, parts in which there was nothing to find last. `name` as for `envs.make`.
@@ -38,7 +40,7 @@ def watched(name: str, plan: Plan) -> Iterator[Finding]:
     theirs.close()
     place = (0, 0)
     try:
-        while ours.poll(plan.timeout):
+        while ours.poll(patience(place, plan)):
             said = ours.recv()
             if isinstance(said, Finding):
                 yield said
@@ -48,13 +50,19 @@ def watched(name: str, plan: Plan) -> Iterator[Finding]:
                 return
             else:
                 place = said
-        yield found('hangs', f'no answer for {plan.timeout:g} s{doing(place)}', *moment(place))
+        what = f'no answer for {patience(place, plan):g} s{doing(place)}'
+        yield found('hangs', what, *moment(place))
     except EOFError:
         process.join()
         yield found('dies', f'its process ended with {ended(process.exitcode)}{doing(place)}', *moment(place))
     finally:
         process.kill()
         process.join()
+
+
+def patience(place: tuple[int, int], plan: Plan) -> float:
+    """Seconds that it may be silent."""
+    return plan.timeout if place[0] else max(plan.timeout, MAKING)
 
 
 def moment(place: tuple[int, int]) -> tuple[int | None, int | None]:

@@ -10,6 +10,7 @@ import numpy as np
 from stitchrl.envs.finding import Finding, found, ok
 
 FEW = 3  # episodes that must end alike before their lengths say something
+SHORT = 50  # steps; of shorter episodes some are equally long by chance
 At = Callable[[int, int], None]  # told the episode and the step before each call of the environment
 
 
@@ -21,7 +22,7 @@ class Plan:
     steps: int = 1000  # most of one episode
     seed: int = 0  # of the first episode; the others count on
     slow: float = 1.0  # seconds that a step may take before it is named
-    timeout: float = 30.0  # seconds after which a call counts as hanging
+    timeout: float = 30.0  # seconds after which a reset or a step counts as hanging
 
 
 @dataclass
@@ -91,10 +92,9 @@ def ends(episodes: Sequence[Episode], horizon: int | None, steps: int) -> Iterat
     if horizon is not None and beyond > horizon:
         what = f'goes on after its time limit of {horizon:,} steps'
         yield found('past_limit', what, longest.number, horizon)
-    if horizon is None and not all(episode.ended for episode in episodes):
-        which = next(episode for episode in episodes if not episode.ended)
-        what = f'no end within {which.length:,} steps, and no time limit is stated'
-        yield found('endless', what, which.number, which.length)
+    if horizon is None and not any(episode.ended for episode in episodes):
+        what = f'no end within {longest.length:,} steps, and no time limit is stated'
+        yield found('endless', what, longest.number, longest.length)
     lengths = [episode.length for episode in episodes if episode.ended]
     if not lengths:
         yield ok('ends', f'none within {steps:,} steps; the stated limit is {horizon} (see it with --steps)')
@@ -114,7 +114,8 @@ def limits(episodes: Sequence[Episode], horizon: int | None) -> Iterator[Finding
     cut = [episode.length for episode in episodes if episode.ended and not episode.terminated]
     longest = max(over, default=0)
     alike = over.count(longest)
-    if longest > 1 and alike >= max(FEW, len(episodes) / 2) and longest >= max(cut, default=0):
+    telling = len(episodes) if longest < SHORT and longest != horizon else len(episodes) / 2
+    if longest > 1 and alike >= max(FEW, telling) and longest >= max(cut, default=0):
         what = f'{alike} of {len(episodes)} random episodes end as `terminated` after exactly {longest:,} steps'
         if longest == horizon:
             yield found('limit_as_end', f'{what}, the stated time limit')

@@ -121,7 +121,7 @@ FAULTS = {
     ),
     'not_repeatable': (
         'seeds',
-        'error',
+        'warning',
         'a run cannot be repeated, and what went wrong in it cannot be looked at again',
         'call super().reset(seed=seed) and draw from self.np_random alone (a device environment: from its key alone)',
     ),

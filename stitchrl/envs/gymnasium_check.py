@@ -157,7 +157,8 @@ def interface(env: Any) -> Iterator[Finding]:
         try:
             check_env(env, skip_render_check=True)
         except Exception as error:  # noqa: BLE001  whatever it raises is what it has to say
-            yield found('gymnasium_error', f"Gymnasium's checker says: {plain(error)}")
+            name = 'not_repeatable' if 'deterministic' in str(error).lower() else 'gymnasium_error'
+            yield found(name, f"Gymnasium's checker says: {plain(error)}")
     for words in dict.fromkeys(plain(warning.message) for warning in said):
         if not any(known in words for known in TOLD_HERE):
             yield found('gymnasium_warning', f"Gymnasium's checker says: {words}")
