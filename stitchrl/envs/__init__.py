@@ -16,15 +16,21 @@ DEVICE = {
         'PointMaze',
         'a disc in a maze of many ways, the one of the demo',
     ),
-    'cartpole/upright': ('stitchrl.envs.cartpole', 'CartPole', "a pole on a cart, Gymnasium's CartPole-v1 step for step"),
+    'cartpole/upright': (
+        'stitchrl.envs.cartpole',
+        'CartPole',
+        "a pole on a cart, Gymnasium's CartPole-v1 step for step",
+    ),
     'pointmass/easy': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, one corner to turn'),
     'pointmass/medium': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, a winding way'),
     'pointmass/hard': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, four rooms'),
 }
 
 
-def make(name: str) -> Any:
+def make(name: str, training: bool = False) -> Any:
     """An `Env` (device) or a `gymnasium.Host`. Only ever from a name the user gave, never from one in a file.
+
+    training: to learn in, not to be judged in; Atari games (`ALE/Pong-v5`) then end with a life and clip rewards.
 
     `module:Class` imports the module from the working directory or the path; the class is an `Env` with a
     `create()` or no arguments, or a Gymnasium environment. `module:id` is what the module registered with Gymnasium
@@ -35,6 +41,10 @@ def make(name: str) -> Any:
         return getattr(import_module(module), cls).create(name.split('/', 1)[1])
     if ':' in name:
         return own(name)
+    if name.startswith('ALE/'):
+        from stitchrl.envs.atari import host as game
+
+        return game(name, training)
     from stitchrl.envs.gymnasium import host
 
     try:
