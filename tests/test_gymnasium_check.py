@@ -17,7 +17,6 @@ COMPANY = {  # one defect that is others as well
     'observation_dtype': {'gymnasium_warning', 'gymnasium_error'},
     'reward_type': {'gymnasium_warning', 'gymnasium_error'},
     'flag_type': {'gymnasium_warning', 'gymnasium_error'},
-    'buffer_reused': {'gymnasium_error'},
     'refused': {'gymnasium_error'},
 }
 
@@ -46,6 +45,19 @@ def test_gymnasiums_own_are_in_order(name):
 
 def test_the_world_that_the_others_are_made_from_is_in_order():
     assert wrong(look(Walk)) == set()
+
+
+def test_a_buffer_shared_but_not_changed_is_found_by_gymnasiums_checker():
+    class Still(Walk):
+        buffer = np.zeros(1, np.float32)
+
+        def obs(self):
+            return self.buffer
+
+    found = look(Still)
+    (shared,) = [finding for finding in found if finding.name == 'buffer_reused']
+    assert 'share an object' in shared.what
+    assert 'interface' not in {finding.part for finding in found if finding.severity == 'ok'}
 
 
 def test_the_moment_is_named():

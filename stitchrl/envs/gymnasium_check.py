@@ -14,6 +14,11 @@ from stitchrl.envs.finding import Finding, found, ok
 from stitchrl.envs.play import Broken, five, guarded, play, stepping, values
 
 JUMP = 3  # times the largest step of an episode: no step of it, but a new beginning
+SAME = {  # what its checker and this one both look for
+    'non-deterministic': 'not_repeatable',
+    'Deterministic step': 'not_repeatable',
+    'The observations returned by': 'buffer_reused',
+}
 TOLD_HERE = ('infinity', 'normalized space', 'unwrapped version', 'render modes')  # or of no matter for learning
 
 
@@ -152,17 +157,24 @@ def copies(make: Callable[[], Any], first: Episode, plan: Plan, at: At) -> Itera
 
 def interface(env: Any) -> Iterator[Finding]:
     """Gymnasium's own checker, without drawing."""
+    told = [(name, words) for name, words in asked(env) if not any(known in words for known in TOLD_HERE)]
+    for name, words in told:
+        yield found(name, f"Gymnasium's checker says: {words}")
+    if not told:
+        yield ok('interface', "Gymnasium's own checker has nothing to say")
+
+
+def asked(env: Any) -> list[tuple[str, str]]:
+    """What its checker raises and warns of: names of findings, and its words."""
+    raised = []
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
         try:
             check_env(env, skip_render_check=True)
         except Exception as error:  # noqa: BLE001  whatever it raises is what it has to say
-            name = 'not_repeatable' if 'deterministic' in str(error).lower() else 'gymnasium_error'
-            yield found(name, f"Gymnasium's checker says: {plain(error)}")
-    for words in dict.fromkeys(plain(warning.message) for warning in said):
-        if not any(known in words for known in TOLD_HERE):
-            yield found('gymnasium_warning', f"Gymnasium's checker says: {words}")
-    yield ok('interface', "Gymnasium's own checker has nothing to say")
+            words = plain(error)
+            raised = [(next((name for part, name in SAME.items() if part in words), 'gymnasium_error'), words)]
+    return raised + [('gymnasium_warning', words) for words in dict.fromkeys(plain(w.message) for w in said)]
 
 
 def plain(said: Any) -> str:
