@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stitchrl.core.boundary import EDGE, MIN_STD, Boundary
-from stitchrl.core.spec import Continuous, Observation, Spec
+from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 
@@ -130,3 +130,34 @@ def test_it_works_inside_compiled_programs_with_any_leading_axes():
     np.testing.assert_allclose(obs.reshape(6, 2), border.obs(data.obs[:6]), rtol=1e-5)
     np.testing.assert_allclose(action, np.broadcast_to([1, 7.5], (2, 3, 2)))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(border))
+
+
+def images():
+    """One episode of five steps of 2 x 3 x 4 bytes."""
+    obs = np.random.default_rng(0).integers(0, 256, (6, 2, 3, 4), np.uint8)
+    step = lambda *values: np.float32([*values, 0])
+    spec = Spec(Observation((2, 3, 4), 'uint8'), Discrete(3), 5)
+    ends = np.float32([0, 0, 0, 0, 0, 1])
+    return Dataset(obs, np.zeros(6, np.int32), step(1, 2, 3, 4, 5), np.ones(6, np.float32), ends, np.arange(5), spec)
+
+
+def test_images_pass_as_the_bytes_they_are():
+    data = images()
+    border = Boundary.fit(data, reward='minus_one')
+    assert border.obs(data.obs) is data.obs
+    inner = border.inward(data)
+    assert inner.obs.dtype == np.uint8
+    np.testing.assert_array_equal(inner.obs, data.obs)
+    assert inner.reward.tolist() == [0, 1, 2, 3, 4, 0]
+    assert jax.eval_shape(lambda b, obs: b.obs(obs), border, data.obs).dtype == np.uint8
+
+
+def test_images_are_not_normalised():
+    with pytest.raises(UsageError, match=r'normalise: images are kept as bytes .* leave it off'):
+        Boundary.fit(images(), normalise=True)
+
+
+def test_bytes_that_are_no_image_become_numbers():
+    border = Boundary.blank(Spec(Observation((3,), 'uint8'), Discrete(3)))
+    assert border.obs(np.uint8([1, 2, 255])).tolist() == [1, 2, 255]
+    assert border.obs(np.uint8([1, 2, 255])).dtype == np.float32

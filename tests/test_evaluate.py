@@ -233,6 +233,35 @@ def test_on_the_host_seeds_repeat_and_success_is_not_made_up(monkeypatch):
     assert (first.lengths != other.lengths).any()
 
 
+class Screen(gym.Env):
+    """One step; the picture says which action was right."""
+
+    observation_space = gym.spaces.Box(0, 255, (1, 2, 2), np.uint8)
+    action_space = gym.spaces.Discrete(256)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.pixel = int(self.np_random.integers(256))
+        return np.full((1, 2, 2), self.pixel, np.uint8), {}
+
+    def step(self, action):
+        return np.zeros((1, 2, 2), np.uint8), float(action == self.pixel), True, False, {}
+
+
+class Looking(Linear):
+    """action = the first pixel."""
+
+    def act(self, memory, obs, key, t=None):
+        assert obs.dtype == jnp.uint8, 'a picture is bytes up to the network'
+        return obs[..., 0, 0, 0].astype(jnp.int32), memory
+
+
+def test_on_the_host_pictures_stay_bytes():
+    env = host('screen', Screen)
+    found = evaluate(agents((0, 0), kind=Looking), Boundary.blank(env.spec), env, 0, 7)
+    assert found.returns.tolist() == [[1.0] * 7]
+
+
 def test_rows_are_one_per_episode():
     found = Episodes(np.float32([[1, 2], [3, 4]]), np.int32([[5, 6], [7, 8]]), np.array([[True, False], [False, True]]))
     assert rows(found, 50, 10) == [

@@ -17,7 +17,10 @@ spaces = st.one_of(
     ),
 )
 observations = st.builds(
-    Observation, st.lists(st.integers(1, 99), max_size=3).map(tuple), st.sampled_from(['float32', 'uint8'])
+    Observation,
+    st.lists(st.integers(1, 99), max_size=3).map(tuple),
+    st.sampled_from(['float32', 'uint8']),
+    st.integers(1, 8),
 )
 specs = st.builds(Spec, observations, spaces, st.none() | st.integers(1, 10_000))
 
@@ -32,6 +35,18 @@ def test_json_gives_the_same_spec_back(spec):
 @given(specs, specs)
 def test_different_specs_have_different_json(one, other):
     assert (one == other) == (one.to_json() == other.to_json())
+
+
+def test_json_of_before_frames_were_counted_still_loads():
+    tree = Spec(Observation((4, 84, 84), 'uint8', 4), Discrete(6)).to_json()
+    assert tree['obs'].pop('frames') == 4
+    assert Spec.from_json(tree).obs == Observation((4, 84, 84), 'uint8', 1)
+
+
+def test_images_are_three_axes_of_bytes():
+    assert Observation((4, 84, 84), 'uint8').image
+    assert not Observation((4, 84, 84), 'float32').image
+    assert not Observation((128,), 'uint8').image
 
 
 VECTOR = Spec(Observation((11,)), Continuous(3, (-1.0,) * 3, (1.0,) * 3), 1000)
