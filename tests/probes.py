@@ -82,14 +82,22 @@ ROWS = {
     'dqn': Row('dqn', tuple(PROBES), greedy_q, DQN, discrete=True),
     'double_dqn': Row('double_dqn', ('delayed', 'both'), greedy_q, {**DQN, 'loss': 'huber'}, discrete=True),
     # On random actions, so both learn from data that they did not choose; their Q needs no correction for that here.
-    'td3': Row('td3', tuple(PROBES), greedy_q, QUICK),
+    'td3': Row('td3', tuple(PROBES), greedy_q, {**QUICK, 'lr': 3e-3}),
     # A temperature of nearly nothing, or the entropy would be part of the values; its mode is then the best action.
     'sac': Row('sac', tuple(PROBES), greedy_q, SAC),
     'sac, mean of one, reinforce': Row(
         'sac',
         ('delayed', 'both'),
         greedy_q,
-        {**SAC, 'critics': 1, 'backup': 'mean', 'actor_gradient': 'reinforce', 'actor_samples': 8},
+        {
+            **SAC,
+            'actor_lr': 3e-3,
+            'critics': 1,
+            'backup': 'mean',
+            'actor_gradient': 'reinforce',
+            'actor_samples': 8,
+        },
+        updates=800,
     ),
     'iql': Row('iql', tuple(PROBES), lambda agent, obs: agent.value.net(obs), {**IQL, 'expectile': 0.9}),
     'iql, discrete': Row(

@@ -14,6 +14,7 @@ from stitchrl.algos import ALGORITHMS, algorithm
 from stitchrl.core.config import from_json, to_json
 from stitchrl.core.learner import Learner, polyak
 from stitchrl.loops.offline import UPDATE, begin, many, measure, roots
+from stitchrl.loops.settings import configure, settings_of
 from stitchrl.runs.checkpoint import flatten, unflatten
 
 # JAX gives up donation while it hunts for NaNs; here they are looked for by hand.
@@ -46,9 +47,10 @@ def test_every_algorithm_has_a_row():
 def test_presets_are_configs_and_configs_survive_json(name):
     module = algorithm(name)
     assert 'default' in module.PRESETS
-    for source, settings in module.PRESETS.values():
-        cfg = from_json(module.Config, settings)
+    for preset, (source, _) in module.PRESETS.items():
+        cfg = configure(name, preset, {})
         assert source
+        assert settings_of(name, preset, {}).seeds == 5  # what a preset says of acting is a setting of the run
         assert hash(cfg) == hash(from_json(module.Config, json.loads(json.dumps(to_json(cfg)))))
 
 

@@ -103,7 +103,7 @@ def test_one_step_of_plain_descent_by_hand():
     """d / d scale_i = mean over 2 critics and 3 rows of 2 (Q_i - y_i) (s + a), times 0.1; y is a constant."""
     made = agent(backup='own', entropy_backup=False, temperature=0.0)
     action, _ = samples(BATCH.next_obs, jr.split(jr.split(KEY)[0], 1)[0])
-    after, known = np.array([2.0, 3, 4]) + action, np.array([1.5, 2, 2.5])
+    after, known = np.array([2.0, 3, 4]) + np.asarray(action), np.array([1.5, 2, 2.5])
     y = np.array([1.0, 0, 2]) + np.array([[2], [3]]) * np.array([0.5, 0.5, 0]) * after
     slope = (2 * (np.array([[1], [2]]) * known - y) * known).sum(1) / 6
     moved = made.update(BATCH, KEY, jnp.int32(0))[0].critic.net.scale

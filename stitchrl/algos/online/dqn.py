@@ -52,8 +52,17 @@ class Config:
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     'default': ('CS285 homework 3 (2023)', {'random_steps': 20_000}),
     'cartpole': (
-        'measured in recipes/: one update per step, slower targets and a rate of learning that ends at zero',
-        {'decay': 50_000, 'steps': 50_000, 'period': 500, 'final_epsilon': 0.05, 'explore': 0.2, 'random_steps': 1000},
+        'recipes/: RL Zoo of 2022 (fast learning, fresh targets) with one update per step and a shorter horizon',
+        {
+            'lr': 2e-3,
+            'decay': 50_000,
+            'steps': 50_000,
+            'gamma': 0.98,
+            'period': 50,
+            'final_epsilon': 0.04,
+            'explore': 0.16,
+            'random_steps': 1000,
+        },
     ),
     'lunarlander': (
         'measured in recipes/: two wide layers, soft targets, one update per step',
