@@ -22,6 +22,7 @@ class Beside:
         """`patience`: seconds a step may take before its environment counts as hung."""
         self.name, self.lanes, self.plan, self.patience = name, Lanes(vector), plan, patience
         self.shape = (seeds, plan.lanes)
+        self.chosen: Any = None  # the actions that come next, in the agents' units and raw
 
     def spread(self, x: np.ndarray) -> np.ndarray:
         """[S x n, ...] -> [S, n, ...]."""
@@ -38,7 +39,9 @@ class Beside:
         """Ticks first .. first + n - 1; `constants` is (boundary, recording or None). StitchError names the step at
         which an environment broke."""
         dtype = live.replay.spec.obs.dtype
-        live, action, raw = first_actions(live, constants[0], roots, jnp.int32(first), self.plan)
+        if self.chosen is None:
+            live, *self.chosen = first_actions(live, constants[0], roots, jnp.int32(first), self.plan)
+        action, raw = self.chosen
         leaves, tree = jax.tree.flatten((live, action))
         for t in range(first, first + n):
             raw = np.asarray(raw)
@@ -48,7 +51,9 @@ class Beside:
             seen = seen._replace(next_obs=seen.next_obs.astype(dtype), now=seen.now.astype(dtype))
             seen = tuple(self.spread(x) for x in seen)
             leaves, raw = host_tick(leaves, seen, constants, roots, np.int32(t), tree, self.plan)
-        return jax.tree.unflatten(tree, leaves)[0]
+        live, action = jax.tree.unflatten(tree, leaves)
+        self.chosen = action, raw
+        return live
 
     def check(self, seen: Seen, t: int) -> None:
         """StitchError where an environment gave a number that is not finite."""

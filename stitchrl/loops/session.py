@@ -10,6 +10,7 @@ import numpy as np
 
 from stitchrl import envs
 from stitchrl.algos import algorithm
+from stitchrl.algos.fit import refuse
 from stitchrl.core.config import from_json, to_json
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import Corrupt, StitchError, UsageError
@@ -34,8 +35,13 @@ class Session:
         """`env`: an environment instead of the name `settings.env`; it is where the agents learn by acting and, unless
         `settings.eval_env` names another, where they are judged."""
         self.algo, self.cfg, self.settings, self.run = algo, cfg, settings, run
-        world = env if env is not None else (envs.make(settings.env) if settings.env else None)
-        self.env = envs.make(settings.eval_env) if settings.eval_env else world
+        world, judged = env, settings.eval_env or (settings.env if env is None else None)
+        if env is None and settings.env:
+            world = envs.make(settings.env, training=True)
+        self.env = envs.make(judged) if judged else env
+        if data is not None or world is not None:
+            where = 'the data' if data is not None else settings.env or type(world).__name__
+            refuse(algo, (world if data is None else data).spec, where)
         self.work = Work(algorithm(algo).ALGO, cfg, settings, data, world)
         self.spec, self.boundary = self.work.spec, self.work.boundary
         for place, name in ((world, settings.env), (self.env, settings.eval_env)):
