@@ -50,7 +50,7 @@ ROWS = {
     'dqn': Row('dqn', {'period': 2}, discrete=True),
     'dqn, every switch': Row(
         'dqn',
-        {'loss': 'huber', 'clip': 1.0, 'decay': 1000, 'rate': 0.1, 'n_steps': 2},
+        {'loss': 'huber', 'clip': 1.0, 'decay': True, 'rate': 0.1, 'n_steps': 2},
         discrete=True,
         targets=IQL,
     ),

@@ -119,7 +119,7 @@ def test_it_explores_less_as_environment_steps_go_by():
 
 
 def test_the_optimiser_is_the_one_that_was_asked_for():
-    made = DQN.create(BUTTONS, Config(hidden=(4,), lr=0.1, decay=50, clip=10.0), jr.key(0))
+    made = DQN.create(BUTTONS, Config(hidden=(4,), lr=0.1, decay=True, steps=50, clip=10.0), jr.key(0))
     assert made.critic.tx is adam(0.1, 50, 10.0)
     assert eqx.tree_equal(made.target, made.critic.net)
 

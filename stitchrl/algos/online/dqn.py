@@ -33,7 +33,7 @@ class Config:
 
     hidden: tuple[int, ...] = (64, 64)
     lr: float = 1e-3
-    decay: int | None = None  # updates over which the rate of learning falls to zero, along a cosine
+    decay: bool = False  # the rate of learning falls to zero along a cosine, over as many updates as `steps`
     batch: int = 128
     steps: int = 300_000  # environment steps planned in all
     gamma: float = 0.99  # discount
@@ -52,10 +52,10 @@ class Config:
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     'default': ('CS285 homework 3 (2023)', {'random_steps': 20_000}),
     'cartpole': (
-        'ours, see recipes/: fast learning that ends at zero, a fresh target, a short horizon',
+        "RL Zoo's rate and exploration; a rate that ends at zero, a fresh target and a short horizon: see recipes/",
         {
             'lr': 2.3e-3,
-            'decay': 50_000,
+            'decay': True,
             'steps': 50_000,
             'gamma': 0.98,
             'period': 20,
@@ -65,11 +65,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     'lunarlander': (
-        'ours, see recipes/: two wide layers',
+        'RL Zoo, with a rate that ends at zero over twice the steps: see recipes/',
         {
             'hidden': (256, 256),
             'lr': 6.3e-4,
-            'decay': 200_000,
+            'decay': True,
             'steps': 200_000,
             'period': 250,
             'final_epsilon': 0.05,
@@ -78,8 +78,8 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     'acrobot': (
-        'ours, see recipes/: a fresh target',
-        {'decay': 100_000, 'steps': 100_000, 'period': 100, 'final_epsilon': 0.05, 'random_steps': 1000},
+        'the default with a fresh target and a rate that ends at zero: see recipes/',
+        {'decay': True, 'steps': 100_000, 'period': 100, 'final_epsilon': 0.05, 'random_steps': 1000},
     ),
     'atari': (
         "CS285 homework 3 on MsPacman, with Mnih's loss and one update in four steps",
@@ -112,7 +112,8 @@ class DQN(Agent):
         if not spec.discrete:
             raise UsageError('dqn and double_dqn need discrete actions, these are continuous; td3 and sac take those')
         critic = Critic(spec, cfg.hidden, 'uniform', key=key)
-        return cls(critic=Learner.create(critic, adam(cfg.lr, cfg.decay, cfg.clip)), target=copy(critic), cfg=cfg)
+        tx = adam(cfg.lr, cfg.steps if cfg.decay else None, cfg.clip)
+        return cls(critic=Learner.create(critic, tx), target=copy(critic), cfg=cfg)
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
         q = self.critic.net.all(obs)
