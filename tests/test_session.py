@@ -272,7 +272,7 @@ def test_the_batch_that_broke_an_agent_with_labels_holds_them(tmp_path):
     session = begin('awr', cfg, Settings(out=str(tmp_path / 'run'), **tiny.RUN), data, {}, None)
     reward = np.where(np.arange(len(data.reward)) == data.starts[0], np.nan, data.reward).astype(np.float32)
     session = Session('awr', cfg, session.settings, data.with_columns(reward=reward), session.run)
-    with pytest.raises(StitchError, match='not finite from update 0 on'):
+    with pytest.raises(StitchError, match='not finite from step 0 on'):
         finish(session)
     assert np.isnan(np.load(session.run.path / 'broken_batch.npz')['weight']).all()
 
@@ -379,7 +379,7 @@ def test_chunks_fit_between_evaluations(recording, tmp_path, monkeypatch, steps,
 
 @pytest.mark.parametrize(('changes', 'settings'), [({'steps': 0}, {}), ({}, {'seeds': 0})])
 def test_no_steps_and_no_seeds_are_refused(recording, tmp_path, changes, settings):
-    with pytest.raises(UsageError, match='expected at least 1 of each'):
+    with pytest.raises(UsageError, match='expected at least 1 step and 1 seed'):
         started('bc', recording, tmp_path / 'run', changes, **settings)
 
 

@@ -15,10 +15,10 @@ PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
 class Screen:
     """A Watch (see loops.watch) that shows bar, rate, time left, phase, losses, Q values and evaluations."""
 
-    def __init__(self, title: str, steps: int, seeds: int, live: bool | None = None):
+    def __init__(self, title: str, steps: int, seeds: int, live: bool | None = None, unit: str = 'updates'):
         from rich.console import Console
 
-        self.title, self.steps, self.seeds = title, steps, seeds
+        self.title, self.steps, self.seeds, self.unit = title, steps, seeds, unit
         self.console = Console(highlight=False)
         self.live = (self.console.is_terminal if live is None else live) and sys.stdout.isatty()
         self.started = self.said = time.monotonic()
@@ -90,15 +90,15 @@ class Screen:
         """Last and best evaluation."""
         if self.last is None or self.best is None:
             return 'not judged yet'
-        best = f'best {self.best[1]:.3g} (update {self.best[0]:,}, in hindsight)'
-        return f'last {self.last[1]:.3g} (update {self.last[0]:,}), {best}'
+        best = f'best {self.best[1]:.3g} (at {self.best[0]:,}, in hindsight)'
+        return f'last {self.last[1]:.3g} (at {self.last[0]:,}), {best}'
 
     def line(self) -> str:
         """Everything in one plain line."""
         shown = lambda name: name.endswith('/loss') or name in ('q/data', 'q/policy')
         told = [f'{name} {value:.3g}' for name, value in self.info.items() if shown(name)]
         parts = [
-            f'{self.title}: {self.step:,}/{self.steps:,} updates',
+            f'{self.title}: {self.step:,}/{self.steps:,} {self.unit}',
             f'{self.rate():.0f}/s',
             self.left(),
             *told,
@@ -114,8 +114,8 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
-        head = Text(f'{self.state:11s} {self.step:,} of {self.steps:,} updates x {self.seeds} seeds   ')
-        head.append(f'{self.rate():,.0f} updates/s   {self.left()}')
+        head = Text(f'{self.state:11s} {self.step:,} of {self.steps:,} {self.unit} x {self.seeds} seeds   ')
+        head.append(f'{self.rate():,.0f} {self.unit}/s   {self.left()}')
         table = Table.grid(padding=(0, 3))
         for heading, names in self.groups():
             values = [f'{name} {self.info[name]:.4g}' for name in names]

@@ -123,7 +123,8 @@ def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> 
     from stitchrl.api import Run
     from stitchrl.cli.screen import Screen
 
-    screen = Screen(session.algo, session.work.total, session.settings.seeds, live=False if as_json else None)
+    unit = 'updates' if session.work.stream is None else 'steps'
+    screen = Screen(session.algo, session.work.total, session.settings.seeds, False if as_json else None, unit)
     if not as_json:
         screen.say(header(session, preset))
     with screen:

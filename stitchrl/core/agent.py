@@ -32,6 +32,11 @@ class Agent(eqx.Module):
         """The part of the data that the algorithm learns from, on the host, once before training. Default: all."""
         return data
 
+    @classmethod
+    def going_on(cls, cfg: Any) -> Any:
+        """The settings for learning from data when acting follows, such as rates that must not end at 0."""
+        return cfg
+
     def remember(self, n: int) -> Any:
         """Memory between steps for n environments, leading axis n; () where there is none."""
         return ()

@@ -76,7 +76,7 @@ def start(agents: Agent, spec: Spec, world: Any, capacity: int, plan: Plan) -> L
 def blank(agents: Agent, replay: Replay) -> Tally:
     """A tally of nothing, [S] everywhere."""
 
-    def one(agent: Agent, replay: Replay) -> Any:
+    def one(agent: Agent, replay: Any) -> Any:
         return agent.update(agent.draw(replay, jr.key(0)), jr.key(0), jnp.int32(0))[1]
 
     info = jax.eval_shape(jax.vmap(one), agents, replay)
@@ -208,7 +208,7 @@ def first_actions(live: Live, boundary: Boundary, roots: Roots, t: jax.Array, pl
 def looked_at(live: Live, root: jax.Array, t: jax.Array) -> dict[str, jax.Array]:
     """The agents' own diagnostics on a batch of the ring, {name: [S]}."""
 
-    def one(agent: Agent, replay: Replay, root: jax.Array) -> dict[str, jax.Array]:
+    def one(agent: Agent, replay: Any, root: jax.Array) -> dict[str, jax.Array]:
         k_data, k_use = jr.split(jr.fold_in(root, t))
         return agent.inspect(agent.draw(replay, k_data), k_use)
 

@@ -34,7 +34,7 @@ class Session:
     def __init__(self, algo: str, cfg: Any, settings: Settings, data: Dataset | None, run: RunDir, env: Any = None):
         """`env`: an environment instead of the name `settings.env`; it is where the agents learn by acting and, unless
         `settings.eval_env` names another, where they are judged."""
-        self.algo, self.cfg, self.settings, self.run = algo, cfg, settings, run
+        self.algo, self.settings, self.run = algo, settings, run
         world, judged = env, settings.eval_env or (settings.env if env is None else None)
         if env is None and settings.env:
             world = envs.make(settings.env, training=True)
@@ -42,8 +42,8 @@ class Session:
         if data is not None or world is not None:
             where = 'the data' if data is not None else settings.env or type(world).__name__
             refuse(algo, (world if data is None else data).spec, where)
-        self.work = Work(algorithm(algo).ALGO, cfg, settings, data, world)
-        self.spec, self.boundary = self.work.spec, self.work.boundary
+        self.work = Work(algo, cfg, settings, data, world)
+        self.spec, self.boundary, self.cfg = self.work.spec, self.work.boundary, self.work.cfg
         for place, name in ((world, settings.env), (self.env, settings.eval_env)):
             if place is not None:
                 ours = 'the data' if data is not None else 'the environment it learns in'
@@ -169,7 +169,7 @@ def begin(
     session = Session(algo, cfg, settings, data, run, env)
     run.write(
         'config.json',
-        {'algo': algo, 'config': to_json(cfg), 'settings': to_json(replace(settings, out=None))},
+        {'algo': algo, 'config': to_json(session.cfg), 'settings': to_json(replace(settings, out=None))},
     )
     if about is not None:
         run.write('data.json', about)

@@ -14,6 +14,7 @@ class Settings:
 
     data: str | None = None  # the recording to learn from
     format: str | None = None  # what the recording is, where its bytes do not say
+    start: str | None = None  # a run of the same algorithm, whose agents go on learning here
     env: str | None = None  # where to learn by acting; after the recording, where there is one
     online_steps: int = 0  # steps to take there after the recording; without one, --steps counts them
     lanes: int = 1  # copies of the environment, of each seed

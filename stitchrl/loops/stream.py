@@ -89,7 +89,7 @@ class Stream:
         return device_ticks(live, self.env, self.boundary, self.data, keys, np.int32(first), n, self.plan)
 
 
-def told(tally: Tally) -> dict[str, np.ndarray]:
+def told(tally: Any) -> dict[str, np.ndarray]:
     """Means of what was tallied, name -> [S]; what did not happen in every agent is left out."""
     info = {}
     if tally.episodes.all():

@@ -6,14 +6,17 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 
+from stitchrl.algos import algorithm
 from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.controls import shuffled
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import memory
 from stitchrl.errors import UsageError
+from stitchrl.loops.inherit import inherited
 from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
 from stitchrl.loops.online import Live, Plan
 from stitchrl.loops.settings import Settings
@@ -28,9 +31,10 @@ class Work:
     """Steps 0 .. offline are updates on the recording, steps offline .. total are taken in `world`. Of the recording it
     keeps what is trained on, in the agent's units."""
 
-    def __init__(self, algo: type[Agent], cfg: Any, settings: Settings, data: Dataset | None, world: Any):
+    def __init__(self, name: str, cfg: Any, settings: Settings, data: Dataset | None, world: Any):
         """`world`: the environment to learn in, or None. UsageError where a request cannot be meant."""
-        self.algo, self.cfg, self.settings = algo, cfg, settings
+        self.name, self.algo, self.settings = name, algorithm(name).ALGO, settings
+        self.cfg = self.algo.going_on(cfg) if data is not None and settings.online_steps else cfg
         self.offline = 0 if data is None else cfg.steps
         self.online = settings.online_steps if data is not None else cfg.steps
         if data is None and world is None:
@@ -44,7 +48,7 @@ class Work:
             self.boundary = self.take(data)
         else:
             self.spec = world.spec
-            self.boundary = Boundary.without_data(self.spec, cfg.normalise, cfg.reward)
+            self.boundary = self.begun[1] or Boundary.without_data(self.spec, cfg.normalise, cfg.reward)
         self.stream = self.enter(world) if self.online else None
 
     def take(self, data: Dataset) -> Boundary:
@@ -54,7 +58,7 @@ class Work:
             data = data.relabel(lambda data: shuffled(data, settings.seed))
         chosen = self.algo.select(data, self.cfg)
         chosen, held_out = chosen.split(settings.holdout, settings.seed) if settings.holdout else (chosen, None)
-        boundary = Boundary.fit(chosen, self.cfg.normalise, self.cfg.reward)
+        boundary = self.begun[1] or Boundary.fit(chosen, self.cfg.normalise, self.cfg.reward)
         self.data = jax.device_put(boundary.inward(chosen))
         self.held_out = None if held_out is None else jax.device_put(boundary.inward(held_out))
         return boundary
@@ -85,9 +89,21 @@ class Work:
         lanes = self.settings.lanes
         return self.offline + (-(-self.online // lanes) * lanes if self.online else 0)
 
-    def agents(self) -> Agent:
-        """New agents, all seeds as one."""
+    @cached_property
+    def begun(self) -> tuple[Agent | None, Boundary | None]:
+        """The agents of the run to begin with, and their units."""
+        if self.settings.start is None:
+            return None, None
+        return inherited(self.settings.start, self.name, jax.eval_shape(self.new))
+
+    def new(self) -> Agent:
+        """Agents that have learned nothing, all seeds as one."""
         return create(self.algo, self.spec, self.cfg, self.settings.seed, self.settings.seeds)
+
+    def agents(self) -> Agent:
+        """The agents that begin."""
+        first = self.begun[0]
+        return self.new() if first is None else jax.tree.map(jnp.copy, first)
 
     def fresh(self) -> Any:
         """What there is before anything is learned."""
@@ -96,7 +112,7 @@ class Work:
     def like(self, step: int) -> Any:
         """The shapes of what a checkpoint of this step holds."""
         begun = self.stream is not None and (step > self.offline or not self.offline)
-        return jax.eval_shape(lambda: self.stream.fresh(self.agents()) if begun and self.stream else self.agents())
+        return jax.eval_shape(lambda: self.stream.fresh(self.new()) if begun and self.stream else self.new())
 
     def chunks(self, state: Any, start: int) -> Iterator[Chunk]:
         """From `state` at step `start` to the end."""
@@ -136,7 +152,7 @@ class Work:
     @cached_property
     def rate(self) -> float:
         """Updates per second, roughly."""
-        weights = sum(x.size for x in jax.tree.leaves(without_optimisers(jax.eval_shape(self.agents))))
+        weights = sum(x.size for x in jax.tree.leaves(without_optimisers(jax.eval_shape(self.new))))
         return RATE.get(jax.default_backend(), 1e13) / (6 * weights * self.cfg.batch)
 
     def batch(self, part: Chunk, seed: int, step: int) -> Any:

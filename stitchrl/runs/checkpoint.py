@@ -68,8 +68,12 @@ def load(path: Path, like: Callable[[int], Any]) -> tuple[int, Any]:
     """(step, state) of one checkpoint; `like(step)` gives structure, shapes and dtypes. Corrupt names the damaged
     file."""
     step = verify(path)
-    leaves = writer().restore((path / 'agents').absolute())
-    return step, unflatten(like(step), leaves, str(path))
+    return step, unflatten(like(step), restore(path), str(path))
+
+
+def restore(path: Path) -> dict[str, np.ndarray]:
+    """{name: leaf} of one checkpoint, whatever it holds."""
+    return writer().restore((path / 'agents').absolute())
 
 
 def latest(folder: Path, like: Callable[[int], Any], warn: Any = print) -> tuple[int, Any]:

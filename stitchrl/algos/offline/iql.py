@@ -88,6 +88,11 @@ class IQL(Agent):
             cfg=cfg,
         )
 
+    @classmethod
+    def going_on(cls, cfg: Config) -> Config:
+        """A constant rate for the actor, as the authors fine-tune."""
+        return replace(cfg, actor_decay=False)
+
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
         dist = self.actor.net(obs)
         return (dist.mode() if t is None else inside(dist.sample(key))), memory
