@@ -21,6 +21,11 @@ DEVICE = {
         'CartPole',
         "a pole on a cart, Gymnasium's CartPole-v1 step for step",
     ),
+    'pendulum/swingup': (
+        'stitchrl.envs.pendulum',
+        'Pendulum',
+        "a rod to be swung up, Gymnasium's Pendulum-v1 step for step",
+    ),
     'pointmass/easy': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, one corner to turn'),
     'pointmass/medium': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, a winding way'),
     'pointmass/hard': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, four rooms'),
