@@ -1,4 +1,4 @@
-"""`stitch data inspect PATH`, `stitch data make NAME`: look at recordings, and make some."""
+"""`stitch data inspect PATH`, `make NAME`, `collect ENV`: look at recordings, and make some."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from stitchrl.cli import data_make
+from stitchrl.cli import data_collect, data_make
 from stitchrl.data.formats import FORMATS
 
 
@@ -60,4 +60,5 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument('--json', action='store_true', help='everything as JSON')
     verb.set_defaults(run=inspect)
     data_make.add(verbs)
+    data_collect.add(verbs)
     return parser
