@@ -117,7 +117,7 @@ def across(sample):
 
 
 def from_any_row(sample):
-    return lambda data, *args: sample(replace(data, starts=np.arange(len(data.obs) - 1)), *args)
+    return lambda data, *args: sample(replace(data, starts=np.arange(len(data.obs) - 1, dtype=np.int32)), *args)
 
 
 def rewarded_ends(inward):

@@ -54,6 +54,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     'cartpole': (
         "RL Zoo's rate and exploration; a rate that ends at zero, a fresh target and a short horizon: see recipes/",
         {
+            'hidden': (128, 128),
             'lr': 2.3e-3,
             'decay': True,
             'steps': 50_000,
