@@ -15,69 +15,16 @@ pair, because a shared machine changes its pace.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from pairs import Worker, measure
+
 SIDE = Path(__file__).resolve().with_name('peers_side.py')  # what both processes run
 MARKS = {'iql': 5.0, 'td3_bc': 4.0, 'bc': 4.0, 'cql': 4.0}  # times d3rlpy's rate
-REST = 0.3  # seconds for the other side's threads to fall asleep
 PINS = ('torch==2.13.0', 'd3rlpy==2.8.1')  # in this order, so that d3rlpy does not pick a torch
-
-
-class Worker:
-    """A process of one side, asked over a pipe."""
-
-    def __init__(self, python: str, side: str):
-        self.errors = tempfile.TemporaryFile('w+')  # noqa: SIM115 - lives as long as the process
-        command = [python, str(SIDE), side]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True)
-        self.about = self.answer()
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request and wait for the answer."""
-        self.process.stdin.write(json.dumps(request) + '\n')
-        self.process.stdin.flush()
-        return self.answer()
-
-    def answer(self) -> dict[str, Any]:
-        if line := self.process.stdout.readline():
-            return json.loads(line)
-        self.errors.seek(0)
-        raise SystemExit(f'{" ".join(self.process.args)} stopped:\n{self.errors.read()[-2000:]}')
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def measure(algo: str, workers: tuple[Worker, Worker], rounds: int, seconds: float) -> dict[str, Any]:
-    """Rates of both sides in turn, who begins changing from round to round, and their ratios."""
-    ready = [worker.ask(algo=algo)['seconds'] for worker in workers]
-    pairs = []
-    for i in range(rounds):
-        rates = [0.0, 0.0]
-        for side in (0, 1) if i % 2 == 0 else (1, 0):
-            time.sleep(REST)
-            done = workers[side].ask(seconds=seconds)
-            rates[side] = done['updates'] / done['seconds']
-        pairs.append(rates)
-    ratios = [a / b for a, b in pairs]
-    medians = [statistics.median(rates) for rates in zip(*pairs, strict=True)]
-    return {
-        'algo': algo,
-        'ours_updates_per_s': medians[0],
-        'theirs_updates_per_s': medians[1],
-        'ratio': {'median': statistics.median(ratios), 'min': min(ratios), 'max': max(ratios)},
-        'mark': MARKS[algo],
-        'ready_s': {'ours': ready[0], 'theirs': ready[1]},
-        'pairs': pairs,
-    }
 
 
 def peer(args: argparse.Namespace) -> str:
@@ -115,14 +62,15 @@ def main() -> None:
     parser.add_argument('--json', help='write the figures here')
     args = parser.parse_args()
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
-    workers = Worker(sys.executable, 'ours'), Worker(peer(args), 'theirs')
+    workers = Worker(sys.executable, SIDE, 'ours'), Worker(peer(args), SIDE, 'theirs')
     about = {'ours': workers[0].about, 'theirs': workers[1].about, 'load_before': load}
     print(json.dumps(about, indent=1))
     print('           updates/s         ratio, pair by pair     mark          ready after s')
     print('algo        ours   theirs   median (min to max)                    ours theirs')
     rows = []
     for algo in args.algos:
-        rows.append(measure(algo, workers, args.rounds, args.seconds))
+        found = measure((algo, algo), workers, args.rounds, args.seconds)
+        rows.append({'algo': algo, 'mark': MARKS[algo]} | found)
         print(line(rows[-1]), flush=True)
     for worker in workers:
         worker.close()

@@ -40,7 +40,7 @@ def play(args: argparse.Namespace) -> int:
     folder, name = Path(args.run), args.env
     if not (folder / 'policy.json').is_file():
         run = RunDir.find(args.run)
-        folder, name = run.policy, name or run.read('config.json')['settings']['eval_env']
+        folder, name = run.policy, name or run.judged_in()
     if name is None:
         raise UsageError('the run was judged nowhere; say where to play: --env ENV')
     algo, agents, boundary, spec = policy.load_all(folder)

@@ -28,9 +28,12 @@ class Behaviour:
     note: str  # where the numbers come from, or why the file was not used
 
 
-def behaviour(run: RunDir, data: str | None = None) -> Behaviour:
-    """The recording from `data`, else from where the run found it; UsageError where `data` is another one."""
-    noted, settings = run.read('data.json'), run.read('config.json')['settings']
+def behaviour(run: RunDir, data: str | None = None) -> Behaviour | None:
+    """The recording from `data`, else from where the run found it; None where it learned by acting alone. UsageError
+    where `data` is another one."""
+    noted, settings = run.data(), run.read('config.json')['settings']
+    if noted is None:
+        return None
     bare = noted['return_mean'], noted['return_max'], noted['episodes']
     path = data or noted['path']
     if path is None:
@@ -80,12 +83,12 @@ def imitation(run: RunDir, baseline: str | None = None) -> Entry | None:
 def alike(run: RunDir, other: RunDir) -> bool:
     """Whether another run is BC on the same recording, finished, and judged in the same place."""
     try:
-        ours, theirs = run.read('config.json'), other.read('config.json')
-        prints = [one.read('data.json')['fingerprint'] for one in (run, other)]
+        theirs = other.read('config.json')
+        prints = [(one.data() or {}).get('fingerprint') for one in (run, other)]
         return (
             theirs['algo'] == 'bc'
             and prints[0] == prints[1] is not None
-            and ours['settings']['eval_env'] == theirs['settings']['eval_env'] is not None
+            and run.judged_in() == other.judged_in() is not None
             and not theirs['settings']['shuffle_rewards']
             and other.read('STATUS.json')['state'] == 'finished'
             and bool(other.rows('eval.jsonl'))

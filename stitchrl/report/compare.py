@@ -73,10 +73,10 @@ def entry(path: str | Path) -> Entry:
     settings, state = config['settings'], run.read('STATUS.json')['state']
     steps = curves(rows)[0]
     facts = {
-        'data (fingerprint)': run.read('data.json')['fingerprint'],
-        'environment': settings['eval_env'],
+        'data (fingerprint)': (run.data() or {'fingerprint': 'none, it learned by acting'})['fingerprint'],
+        'environment': run.judged_in(),
         'episodes of an evaluation': settings['eval_episodes'],
-        'last evaluation, at update': steps[-1],
+        'last evaluation, at step': steps[-1],
         'evaluations that make the score': min(LAST, len(steps)),
         'version of stitchrl': run.read('system.json')['stitchrl'],
     }

@@ -33,12 +33,12 @@ def write(run: RunDir, request: Request) -> Path:
     config, status = run.read('config.json'), run.read('STATUS.json')
     algo, rows, metrics = config['algo'], run.rows('eval.jsonl'), run.rows('metrics.jsonl')
     known, bc = behaviour(run, request.data), imitation(run, request.baseline)
-    place = request.env if isinstance(request.env, str) else config['settings']['eval_env']
+    place = request.env if isinstance(request.env, str) else run.judged_in()
     judged = judge(rows, known, bc, place) if rows else None
     here, played = games(run, request)
     sections = [learning(judged, algo)] if judged else []
     sections += [health(metrics, here, played, algo), films(here, played)]
-    sections.append(data(judged, known))
+    sections += [] if known is None else [data(judged, known)]
     return page.write(
         request.out or run.path / 'report.html',
         f'{run.path.resolve().name}',
@@ -54,10 +54,12 @@ def write(run: RunDir, request: Request) -> Path:
 def state(status: dict[str, Any], config: dict[str, Any], metrics: list[dict[str, Any]]) -> list[str]:
     """Where the run stands, where it does not go without saying."""
     lines = []
-    done, planned = metrics[-1]['step'] if metrics else 0, config['config']['steps']
+    settings = config['settings']
+    more = settings.get('online_steps', 0) if settings.get('data') else 0
+    done, planned = metrics[-1]['step'] if metrics else 0, config['config']['steps'] + more
     if status['state'] != 'finished':
         reason = f': {status["reason"]}' if status['reason'] else ''
-        lines.append(f'The run is {status["state"]} after {done:,} of {planned:,} updates{reason}.')
+        lines.append(f'The run is {status["state"]} after {done:,} of {planned:,} steps{reason}.')
     if config['settings']['shuffle_rewards']:
         lines.append('A negative control: the rewards were shuffled over all steps before training.')
     seeds = config['settings']['seeds']
@@ -85,7 +87,8 @@ def learning(judged: Judged, algo: str) -> page.Section:
     series = {algo: (steps, scores.mean(2))}
     if judged.bc is not None:
         series[judged.bc.label] = learned(judged.bc, judged.field)
-    levels = {'recording, mean': judged.recording.mean, 'recording, best': judged.recording.most}
+    known = judged.recording
+    levels = {} if known is None else {'recording, mean': known.mean, 'recording, best': known.most}
     draw = lambda inches: figures.curves(series, ylabel=judged.label, rate=judged.rate, inches=inches, levels=levels)
     episodes = scores.shape[2]
     caption = (
@@ -138,7 +141,7 @@ def notes(run: RunDir, judged: Judged | None) -> list[str]:
     """What a reader should know: a batch that broke, and what makes the comparison with BC unfair."""
     broken = run.path / 'broken_batch.npz'
     found = [f'A value of the training was not finite; the batch is in {broken}.'] if broken.is_file() else []
-    if judged is not None:
+    if judged is not None and judged.recording is not None:
         found.append('Recorded episodes may begin elsewhere, and be cut earlier or later, than those that were played.')
     if judged is None or judged.bc is None:
         return found
@@ -147,7 +150,7 @@ def notes(run: RunDir, judged: Judged | None) -> list[str]:
 
 def reproduce(run: RunDir, config: dict[str, Any]) -> dict[str, Any]:
     """Command, settings, versions, machine, fingerprint."""
-    system, noted = run.read('system.json'), run.read('data.json')
+    system, noted = run.read('system.json'), run.data()
     settings = {name: setting for name, setting in config['settings'].items() if setting is not None}
     versions = {'stitchrl': system['stitchrl'], 'python': system['python']} | system['packages']
     return {
@@ -155,8 +158,8 @@ def reproduce(run: RunDir, config: dict[str, Any]) -> dict[str, Any]:
         'algorithm': config['algo'],
         'run': line(settings),
         'config': line(config['config']),
-        'data': noted['path'] or 'from memory',
-        'fingerprint': noted['fingerprint'] or 'none: data from memory',
+        'data': 'none: it learned by acting' if noted is None else noted['path'] or 'from memory',
+        'fingerprint': 'none' if noted is None else noted['fingerprint'] or 'none: data from memory',
         'versions': line(versions),
         'machine': f'{system["machine"]}; {system["device"]}',
         'flags': system['flags'] or 'none',

@@ -27,7 +27,7 @@ def stage(run: RunDir, env: Any = None) -> Stage:
     UsageError where the run names none, and where it names one by module and class: opening a folder must not
     import code that it names. Then it has to be asked for by name.
     """
-    name = env or run.read('config.json')['settings']['eval_env']
+    name = env or run.judged_in()
     if name is None:
         raise UsageError(f'{run.path}: judged nowhere that has a name; say where to play: --env ENV')
     if env is None and ':' in name:

@@ -76,7 +76,8 @@ def poisoned(net: Any, actions: int) -> Any:
 def poison(critic: Critic, actions: int) -> Critic:
     """Discrete: the output's bias. Continuous: two pairs of units, at 0 for the action 0 and else so large that the
     next layer, which takes one of a pair from the other, has infinity minus infinity."""
-    layers = jax.tree.map(lambda x: np.array(x), critic.torso.layers)  # copies, to be written in
+    torso: Any = critic.torso  # dense: it is only ever asked about vectors
+    layers = jax.tree.map(lambda x: np.array(x), torso.layers)  # copies, to be written in
     first, second, last = layers[0], layers[1], layers[-1]
     if critic.discrete:
         last.bias[..., 1:] = np.nan

@@ -22,7 +22,7 @@ class Judged:
     field: str  # success where every return is one, else return
     own: np.ndarray  # [S, E] of the last evaluations
     rows: list[dict[str, Any]]
-    recording: Behaviour
+    recording: Behaviour | None  # None where it learned by acting alone
     bc: Entry | None
     ruler: Reference | None
     place: str | None  # name of the environment
@@ -42,7 +42,7 @@ class Judged:
         return interval(self.own, rate=self.rate)
 
 
-def judge(rows: list[dict[str, Any]], recording: Behaviour, bc: Entry | None, place: str | None) -> Judged:
+def judge(rows: list[dict[str, Any]], recording: Behaviour | None, bc: Entry | None, place: str | None) -> Judged:
     """Scores from the rows of eval.jsonl. Where the return is the success, it is treated as the rate it is."""
     rate = all(row.get('success') == row['return'] for row in rows)
     if bc is not None:
@@ -53,19 +53,31 @@ def judge(rows: list[dict[str, Any]], recording: Behaviour, bc: Entry | None, pl
 
 def verdicts(judged: Judged) -> list[page.Verdict]:
     """A sentence for each thing the run is held against."""
-    found = [against_recording(judged)]
+    found = [against_beginning(judged) if judged.recording is None else against_recording(judged, judged.recording)]
     found += [] if judged.bc is None else [against_bc(judged, judged.bc)]
     return found + ([] if judged.ruler is None else [against_expert(judged, judged.ruler)])
 
 
-def against_recording(judged: Judged) -> page.Verdict:
+def against_beginning(judged: Judged) -> page.Verdict:
+    """An agent that learned by acting has no recording to beat; it is held against its own first evaluation."""
+    steps, scores = curves(judged.rows, judged.field)
+    gap = difference(judged.own, scores[:, 0], rate=judged.rate)
+    words = {True: 'Better than', False: 'Worse than', None: 'Not told apart from'}[apart(gap)]
+    text = (
+        f'{words} itself at its first evaluation, step {steps[0]:,}: {judged.label} {number(judged.score)} now, '
+        f'{number(interval(scores[:, 0], rate=judged.rate))} then.'
+    )
+    return page.Verdict(text, apart(gap))
+
+
+def against_recording(judged: Judged, recording: Behaviour) -> page.Verdict:
     """The recording is what it is: its mean return is a number, not an estimate."""
-    score, mean = judged.score, judged.recording.mean
+    score, mean = judged.score, recording.mean
     gap = shifted(score, -mean)
     words = {True: 'Better than', False: 'Worse than', None: 'Not told apart from'}
     text = (
         f'{words[apart(gap)]} the recording: {judged.label} {number(score)} against a mean return of {short(mean)} '
-        f'in its {judged.recording.episodes:,} episodes, the best of which made {short(judged.recording.most)}.'
+        f'in its {recording.episodes:,} episodes, the best of which made {short(recording.most)}.'
     )
     return page.Verdict(text, apart(gap))
 
@@ -109,7 +121,7 @@ def headline(judged: Judged, algo: str) -> str:
 
 def table(judged: Judged, algo: str) -> page.Table:
     """Last evaluations, the last one, the best in hindsight, BC and the recording, on one scale."""
-    field, rate, mean = judged.field, judged.rate, judged.recording.mean
+    field, rate, known = judged.field, judged.rate, judged.recording
     rows = {
         f'{algo}, last {min(LAST, len(curves(judged.rows)[0]))} evaluations': judged.score,
         f'{algo}, last evaluation': last_mean(judged.rows, 1, field, rate=rate),
@@ -117,8 +129,9 @@ def table(judged: Judged, algo: str) -> page.Table:
     }
     if judged.bc is not None:
         rows[judged.bc.label] = interval(last(judged.bc.rows, LAST, field), rate=rate)
-    rows['recording'] = Interval(mean, None, None, '', 1, None)
-    how = {'recording': f'mean of {judged.recording.episodes:,} episodes'}
+    if known is not None:
+        rows['recording'] = Interval(known.mean, None, None, '', 1, None)
+    how = {} if known is None else {'recording': f'mean of {known.episodes:,} episodes'}
     low, high = scale([*rows.values()], rate)
     header = ['', judged.label]
     shown = [[name, page.Whisker(one, low, high, how.get(name))] for name, one in rows.items()]

@@ -69,6 +69,15 @@ class RunDir:
         except (OSError, ValueError) as error:
             raise UsageError(f'{self.path / name}: cannot be read ({error})') from None
 
+    def data(self) -> dict[str, Any] | None:
+        """What data.json says of the recording; None for a run that learned by acting alone."""
+        return self.read('data.json') if (self.path / 'data.json').is_file() else None
+
+    def judged_in(self) -> str | None:
+        """Name of the environment that judged it, if any: its own, or where it learned by acting."""
+        settings = self.read('config.json')['settings']
+        return settings.get('eval_env') or settings.get('env')
+
     def status(self, state: str, reason: str = '') -> None:
         """state: running, finished, interrupted or failed."""
         resume = f'stitch resume {shlex.quote(str(self.path))}'
