@@ -48,6 +48,18 @@ PARTS = {
     'hopper_mean': ('sac', HOPPER | {'backup': 'mean'}),
     'hopper_doubleq': ('sac', HOPPER | {'backup': 'doubleq'}),
     'hopper_min': ('sac', HOPPER | {'backup': 'min'}),
+    'pong_dqn': (  # runs through: 100,000 frames are 25,000 steps of four
+        'dqn',
+        {
+            'env': 'ALE/Pong-v5',
+            'preset': 'atari',
+            'steps': 25_000,
+            'random_steps': 2000,
+            'seeds': 1,
+            'eval_episodes': 2,
+            'every': 12_500,
+        },
+    ),
     'cheetah_sac': ('sac', CHEETAH),
     'cheetah_td3': ('td3', CHEETAH),
 }
