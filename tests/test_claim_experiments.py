@@ -1,5 +1,9 @@
 """The cheap core of each experiment, against exact numbers."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -9,7 +13,10 @@ from scipy.stats import expectile
 
 from stitchrl.algos.offline import iql
 from stitchrl.cli.claims import load
+from stitchrl.core.agent import Agent
+from stitchrl.core.boundary import Boundary
 from stitchrl.core.spec import Discrete, Observation, Spec
+from stitchrl.maths.dists import Squashed
 
 
 def test_closed_form_ascends_to_the_softmax():
@@ -141,3 +148,91 @@ def test_joins_segments_deals_the_same_good_steps_twice():
     top = halves.best(0.1)
     assert np.asarray(top.reward)[np.asarray(top.starts)].mean() == pytest.approx(0.7, abs=0.02)  # the mediocre ones
     assert best.shape == (module.PLACES,)
+
+
+def test_over_estimation_of_the_true_values_is_zero_and_of_a_constant_more_that_constant():
+    module = load('over_estimation')
+    env = module.Noisy.create()
+    mean, after, q = np.asarray(env.mean), np.asarray(env.after), np.zeros((module.PLACES, module.ACTIONS))
+    for _ in range(300):
+        q = mean + 0.9 * q.max(-1)[after]
+    q = jnp.float32(q)
+    assert float(module.greedy_bias(q, env, 0.9)) == pytest.approx(0, abs=1e-4)
+    assert float(module.greedy_bias(q + 2, env, 0.9)) == pytest.approx(2, abs=1e-4)
+
+
+def test_over_estimation_noise_is_in_the_rewards_alone():
+    module = load('over_estimation')
+    loud, calm = (module.Noisy.create(noise) for noise in (1.0, 0.0))
+    keys = jr.split(jr.key(0), 4000)
+    state = calm.reset(jr.key(1))
+    paid, still = (jax.vmap(lambda key, env=env: env.step(state, 3, key))(keys) for env in (loud, calm))
+    mean = float(calm.mean[state.inner[0], 3])
+    np.testing.assert_allclose(still.reward, mean)
+    assert float(paid.reward.mean()) == pytest.approx(mean, abs=0.06)
+    assert float(paid.reward.std()) == pytest.approx(1, abs=0.05)
+    np.testing.assert_array_equal(paid.obs, still.obs)
+
+
+def test_actor_gradients_agree_with_themselves_only():
+    module = load('actor_gradients')
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=50)
+    one, other = (mean + rng.normal(size=(3, 400, 50)) for _ in range(2))
+    z2, along = module.agreement(one, other)
+    np.testing.assert_allclose(z2, 1, atol=0.6)
+    np.testing.assert_allclose(along, 1, atol=0.1)
+    z2, along = module.agreement(2 * one, other)
+    assert (z2 > 20).all()
+    np.testing.assert_allclose(along, 2, atol=0.1)
+    np.testing.assert_allclose(module.variance(one), 50, rtol=0.1)
+
+
+def test_entropy_by_quadrature_is_that_of_samples():
+    module = load('entropy')
+    dist = Squashed(jnp.array([[0.3, -1.0]]), jnp.array([[0.8, 0.1]]))
+    log_prob = dist.samples_and_log_prob(jr.key(0), 20_000)[1]
+    assert float(module.true_entropy(dist).sum()) == pytest.approx(-float(log_prob.mean()), abs=0.03)
+    assert module.spread(np.arange(10) + 0.5) == pytest.approx(np.log(10))
+    assert module.spread(np.full((3, 4), 2.2)) == 0
+
+
+def test_entropy_corridor_holds_what_it_drew():
+    module = load('entropy')
+    held, drawn = (np.diff(np.asarray(module.corridor(way, jr.key(0)))) for way in (True, False))
+    inside = slice(0, 30)  # before the first walk comes to an end of the corridor
+    np.testing.assert_allclose(held[:, inside], held[:, :1] + 0 * held[:, inside], atol=1e-4)
+    assert drawn[:, inside].std(1).min() > 0.1
+
+
+def test_ensemble_errors_by_hand():
+    """Eight critics, half of them 1 above the truth and half 3 below, at two places."""
+    module = load('ensemble')
+    off = np.array([1, 1, -3, -3, 1, 1, -3, -3.0])
+    error, least = module.errors(5 + off[None, :, None] + np.zeros((1, 8, 2)), np.full((1, 2), 5.0))
+    assert {n: float(x[0]) for n, x in error.items()} == {1: 2.0, 2: 2.0, 4: 1.0, 8: 1.0}
+    np.testing.assert_allclose(least, 3)
+    equal, least = module.errors(np.full((1, 8, 2), 7.0), np.full((1, 2), 5.0))
+    assert all(float(x[0]) == 2 for x in (*equal.values(), least))
+
+
+def test_online_against_static_bias_is_what_q_says_beyond_the_truth():
+    module = load('online_against_static')
+
+    class Sure(Agent):
+        weight: jax.Array
+        cfg: Any = eqx.field(static=True, default=None)
+
+        create = update = None
+
+        def act(self, memory, obs, key, t=None):
+            return jnp.zeros((len(obs), 1)), memory
+
+        @property
+        def critic(self):
+            return SimpleNamespace(net=lambda obs, action: jnp.full((2, len(obs)), 7.0))
+
+    made = SimpleNamespace(agents=Sure(jnp.zeros(2)), boundary=Boundary.blank(module.ENV.spec))
+    bias, true = module.told(made).T
+    np.testing.assert_allclose(bias + true, 7, rtol=1e-5)
+    assert (true < -5).all()  # nobody holds it up
