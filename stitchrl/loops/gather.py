@@ -83,23 +83,22 @@ def on_device(player: Player, boundary: Boundary, env: Env, seed: int, episodes:
     n = -(-episodes // pieces)
     parts = []
     for first in range(0, pieces * n, n):
-        which = jnp.minimum(first + jnp.arange(n), episodes - 1)  # the last batch is filled up, and compiles no anew
-        state = begin(env, jr.split(k_reset, episodes)[which])
-        now = Going(state, player.remember(n), first + jnp.arange(n) < episodes)
+        number = first + np.arange(n)
+        which = np.minimum(number, episodes - 1)  # the last batch is filled up, so that nothing compiles anew
+        now = Going(begin(env, k_reset, which, episodes), player.remember(n), number < episodes)
         for t in range(0, limit, STRETCH):
-            now, (keep, *rows) = stretch(player, boundary, env, now, k_run, which, jnp.int32(t), (episodes, limit))
+            now, (keep, *rows) = stretch(player, boundary, env, now, k_run, which, np.array([t, limit]), episodes)
             keep = np.asarray(keep)
-            number = np.broadcast_to(np.asarray(which), keep.shape)
-            parts.append(Taken(*(np.asarray(x)[keep] for x in (number, *rows))))
+            parts.append(Taken(*(np.asarray(x)[keep] for x in (np.broadcast_to(number, keep.shape), *rows))))
             if not keep[-1].any():
                 break
     return parts
 
 
-@jax.jit
-def begin(env: Env, keys: jax.Array) -> State:
-    """First states, [n, ...]."""
-    return jax.vmap(env.reset)(keys)
+@partial(jax.jit, static_argnums=3)
+def begin(env: Env, key: jax.Array, which: jax.Array, episodes: int) -> State:
+    """First states of the episodes `which` [n] of so many."""
+    return jax.vmap(env.reset)(jr.split(key, episodes)[which])
 
 
 @partial(jax.jit, static_argnums=7)
@@ -110,12 +109,12 @@ def stretch(
     now: Going,
     root: jax.Array,
     which: jax.Array,
-    first: jax.Array,
-    of: tuple[int, int],
+    times: jax.Array,
+    episodes: int,
 ) -> tuple[Going, Any]:
-    """Steps first .. first + STRETCH - 1 of the episodes `which` [n] among `of` (episodes, limit): (what goes on,
-    [STRETCH, n, ...] of: was it taken, obs, action, reward, terminal, timeout, next obs)."""
-    episodes, limit = of
+    """STRETCH steps of the episodes `which` [n] of so many; `times` is (the first of the steps, the limit).
+    -> what goes on, and [STRETCH, n, ...] of: was it taken, obs, action, reward, terminal, timeout, next obs."""
+    first, limit = times
 
     def one(now: Going, t: jax.Array) -> tuple[Going, Any]:
         k_act, k_env = jr.split(jr.fold_in(root, t))
