@@ -85,7 +85,7 @@ def on_device(player: Player, boundary: Boundary, env: Env, seed: int, episodes:
     for first in range(0, pieces * n, n):
         number = first + np.arange(n)
         which = np.minimum(number, episodes - 1)  # the last batch is filled up, so that nothing compiles anew
-        now = Going(begin(env, k_reset, which, episodes), player.remember(n), number < episodes)
+        now = Going(begin(env, k_reset, which, episodes), player.remember(n), jnp.asarray(number < episodes))
         for t in range(0, limit, STRETCH):
             now, (keep, *rows) = stretch(player, boundary, env, now, k_run, which, np.array([t, limit]), episodes)
             keep = np.asarray(keep)
@@ -153,7 +153,8 @@ def host_steps(
 ) -> Iterator[Taken]:
     """Steps of n environments, until the one in place i has played episodes upto[i - 1] .. upto[i] - 1."""
     lanes, root, n = beside.lanes, jr.key(seed), len(upto)
-    obs = lanes.reset([seed + i for i in range(n)]).astype(dtype)
+    with beside.watched('its first reset'):
+        obs = lanes.reset([seed + i for i in range(n)]).astype(dtype)
     number, length, t = np.r_[0, upto[:-1]], np.zeros(n, int), 0
     memory = fresh = player.remember(n)
     while (keep := number < upto).any():
