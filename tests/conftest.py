@@ -32,6 +32,14 @@ def nans(request):
         yield
 
 
+@pytest.fixture(scope='module')
+def quick_compiles():
+    """Less optimised programs, twice as fast to compile. `test_offline.py` checks those that users run."""
+    jax.config.update('jax_disable_most_optimizations', True)
+    yield
+    jax.config.update('jax_disable_most_optimizations', False)
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """A connection to another machine fails the test; sockets within this one stay allowed."""

@@ -18,15 +18,7 @@ from stitchrl.loops.settings import configure, settings_of
 from stitchrl.runs.checkpoint import flatten, unflatten
 
 # JAX gives up donation while it hunts for NaNs; here they are looked for by hand.
-pytestmark = pytest.mark.nans
-
-
-@pytest.fixture(scope='module', autouse=True)
-def quick_compiles():
-    """Less optimised programs, twice as fast to compile. `test_offline.py` checks those that users run."""
-    jax.config.update('jax_disable_most_optimizations', True)
-    yield
-    jax.config.update('jax_disable_most_optimizations', False)
+pytestmark = [pytest.mark.nans, pytest.mark.usefixtures('quick_compiles')]
 
 
 @pytest.fixture(scope='module', params=ROWS)

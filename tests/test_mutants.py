@@ -1,16 +1,9 @@
 """The suite notices broken variants of the package. They are in `mutants.py`."""
 
-import jax
 import pytest
 from mutants import MUTANTS, is_probe, planted
 
-
-@pytest.fixture(scope='module', autouse=True)
-def quick_compiles():
-    """Less optimised programs, twice as fast to compile."""
-    jax.config.update('jax_disable_most_optimizations', True)
-    yield
-    jax.config.update('jax_disable_most_optimizations', False)
+pytestmark = pytest.mark.usefixtures('quick_compiles')
 
 
 @pytest.mark.parametrize('name', MUTANTS)

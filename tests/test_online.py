@@ -17,12 +17,14 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stitchrl.algos import algorithm
 from stitchrl.algos.offline.awr import AWR
 from stitchrl.algos.online.dqn import DQN
 from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
+from stitchrl.envs import probes
 from stitchrl.envs.cartpole import CartPole
-from stitchrl.envs.gymnasium import Host
+from stitchrl.envs.gymnasium import Host, host
 from stitchrl.errors import StitchError, UsageError
 from stitchrl.loops.beside import Beside
 from stitchrl.loops.evaluate import evaluate
@@ -31,7 +33,10 @@ from stitchrl.loops.online import Plan
 from stitchrl.loops.settings import configure
 from stitchrl.loops.stream import Stream
 
-pytestmark = pytest.mark.nans  # JAX gives up donation while it hunts for NaNs
+pytestmark = [
+    pytest.mark.nans,
+    pytest.mark.usefixtures('quick_compiles'),
+]  # JAX gives up donation while it hunts for NaNs
 DEVICE = DeviceCounting.create()
 CFG = configure('dqn', 'default', {'hidden': (8,), 'batch': 4, 'steps': 100})
 
@@ -185,6 +190,18 @@ def test_memory_survives_every_way_of_resetting(mode):
     np.testing.assert_array_equal(batch.mask, place != 2)
 
 
+def test_processes_of_their_own_change_nothing():
+    """Two copies of CartPole, in this process and in two others."""
+    env = host('CartPole-v1')
+    rings = []
+    for processes in (False, True):
+        stream, live = streaming(env, seeds=1, random_steps=0)
+        stream.processes = processes
+        rings.append(after(stream, live, 40)[0].replay)
+    assert same(*rings)
+    assert int(rings[0].last.sum()) == 80
+
+
 class Broken(Counting):
     """Breaks at its fifth step in one of three ways."""
 
@@ -244,3 +261,21 @@ def test_cartpole_learns_and_with_its_reward_negated_it_falls():
         scores.append(evaluate(live.agents, stream.boundary, env, 0, 10).returns.mean())
     assert scores[0] > 100
     assert scores[1] < 20
+
+
+@pytest.mark.parametrize(('algo', 'steps'), [('dqn', 800), ('double_dqn', 800), ('td3', 600), ('sac', 600)])
+def test_a_world_that_rewards_repeating_what_is_seen_is_learned_by_acting(algo, steps):
+    """One step an episode, the best action is worked by hand: sign of the observation, or half of it."""
+    module = algorithm(algo)
+    world = probes.create('both', discrete=algo.endswith('dqn'))
+    own = {'explore': 0.5, 'period': 50} if algo.endswith('dqn') else {}
+    own |= {'temperature': 0.05} if algo == 'sac' else {}
+    cfg = configure(algo, 'default', {'hidden': (32, 32), 'batch': 64, 'lr': 3e-3, 'steps': steps} | own)
+    cfg = replace(cfg, actor_lr=3e-3) if algo == 'sac' else cfg
+    agents = create(module.ALGO, world.spec, cfg, 0, 3)
+    stream, live = streaming(world, algo=agents, capacity=3 * steps, lanes=1, random_steps=100)
+    answer = world.answer(0.8)
+    act = jax.jit(jax.vmap(lambda agent: agent.act((), jnp.asarray(answer.obs), jr.key(0))[0]))
+    off = lambda agents: np.abs(np.asarray(act(agents)) - answer.action).max()
+    assert off(agents) > 0.15  # the control: nobody is born with it
+    assert off(after(stream, live, steps, chunk=steps)[0].agents) < 0.15

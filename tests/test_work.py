@@ -19,7 +19,10 @@ from stitchrl.loops.work import Work
 from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir
 
-pytestmark = pytest.mark.nans  # JAX gives up donation while it hunts for NaNs
+pytestmark = [
+    pytest.mark.nans,
+    pytest.mark.usefixtures('quick_compiles'),
+]  # JAX gives up donation while it hunts for NaNs
 SMALL = {'hidden': (8,), 'batch': 4}
 ONLINE = {'env': 'cartpole/upright', 'lanes': 2, 'random_steps': 8, 'every': 16, 'seeds': 2, 'eval_episodes': 2}
 MAZE = 'pointmaze/umaze'

@@ -30,8 +30,9 @@ class Host:
         """n copies stepped together, each in a process of its own if asked. A finished one stays finished until it is
         reset by name: the default modes put the next episode's first observation, or a bogus step, where the true
         final observation belongs."""
-        kind = AsyncVectorEnv if processes else SyncVectorEnv
-        return kind([self.make] * n, autoreset_mode=AutoresetMode.DISABLED)
+        if processes:  # spawned: a fork of a process in which JAX has threads may deadlock
+            return AsyncVectorEnv([self.make] * n, context='spawn', autoreset_mode=AutoresetMode.DISABLED)
+        return SyncVectorEnv([self.make] * n, autoreset_mode=AutoresetMode.DISABLED)
 
     def render(
         self, seed: int, actions: Sequence[Any], kept: Sequence[int], side: int

@@ -18,6 +18,7 @@ class Settings:
     env: str | None = None  # where to learn by acting; after the recording, where there is one
     online_steps: int = 0  # steps to take there after the recording; without one, --steps counts them
     lanes: int = 1  # copies of the environment, of each seed
+    processes: bool = False  # each copy of a host environment in a process of its own, for slow ones
     ratio: float = 1.0  # updates per environment step
     capacity: int = 1_000_000  # steps that are remembered, of each seed
     random_steps: int | None = None  # steps of random actions before learning; default: 1000, 0 after a recording

@@ -22,9 +22,18 @@ ACT, WORLD = 3, 4  # streams of randomness beside those of the offline loop
 class Stream:
     """An environment, device or host, in which S agents act and learn; `data` is the recording that is mixed in."""
 
-    def __init__(self, env: Any, boundary: Boundary, data: Dataset | None, plan: Plan, capacity: int, seed: int):
+    def __init__(
+        self,
+        env: Any,
+        boundary: Boundary,
+        data: Dataset | None,
+        plan: Plan,
+        capacity: int,
+        seed: int,
+        processes: bool = False,
+    ):
         self.env, self.boundary, self.data, self.plan, self.seed = env, boundary, data, plan, seed
-        self.capacity, self.beside = capacity, None
+        self.capacity, self.processes, self.beside = capacity, processes, None
 
     def roots(self, seeds: int) -> Roots:
         """Keys of `seeds` agents."""
@@ -74,7 +83,7 @@ class Stream:
     def enter(self, live: Live, first: int) -> Live:
         """Host environments begin; what they did before in a run that is resumed is closed."""
         seeds = live.returns.shape[0]
-        vector = self.env.vector(seeds * self.plan.lanes)
+        vector = self.env.vector(seeds * self.plan.lanes, self.processes)
         self.beside = Beside(self.env.name, vector, seeds, self.plan)
         world = self.beside.reset(self.seed + first, self.env.spec.obs.dtype)
         memory = jax.vmap(lambda agent: agent.remember(self.plan.lanes))(live.agents)

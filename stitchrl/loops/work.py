@@ -81,7 +81,7 @@ class Work:
                 f'{free() / 1e9:.1f} GB are free; take a smaller --capacity or fewer --seeds'
             )
         data = self.data if plan.mix else None
-        return Stream(world, jax.device_put(self.boundary), data, plan, rows, settings.seed)
+        return Stream(world, jax.device_put(self.boundary), data, plan, rows, settings.seed, settings.processes)
 
     @property
     def total(self) -> int:
