@@ -35,6 +35,7 @@ SAC = {
     'entropy_backup': False,
     'actor_q': 'mean',
     'backup': 'own',
+    'rate': 0.02,
 }
 WAYS = {'climbs Q': 'reparametrize', 'does not': 'none'}
 ENV = Pendulum.create()

@@ -30,9 +30,9 @@ from stitchrl.report.statistics import interval
 
 STATEMENTS = (70, 71)
 SEEDS, PLACES, ACTIONS, POINTS = 5, 10, 8, 128
-DQN = {'hidden': (32,), 'batch': 64, 'gamma': 0.9, 'steps': 6000, 'period': 500, 'final_epsilon': 1.0}
+DQN = {'hidden': (32,), 'batch': 64, 'gamma': 0.9, 'steps': 12_000, 'period': 400, 'final_epsilon': 1.0}
 SAC = {'hidden': (64, 64), 'lr': 1e-3, 'actor_lr': 1e-3, 'batch': 64, 'gamma': 0.95, 'temperature': 0.1}
-SAC |= {'entropy_backup': False, 'actor_q': 'mean', 'steps': 4000}
+SAC |= {'entropy_backup': False, 'actor_q': 'mean', 'steps': 4000, 'rate': 0.02}
 WAYS = {'one critic': ('own', 1), 'own': ('own', 2), 'mean': ('mean', 2), 'doubleq': ('doubleq', 2), 'min': ('min', 2)}
 LONG = 200  # steps of a roll-out
 
@@ -77,7 +77,7 @@ def noisy(algo, noise):
     env, seen = Noisy.create(noise), []
     one = jax.jit(lambda net: greedy_bias(net.all(jnp.eye(PLACES)), env, DQN['gamma']))
     watch = lambda part: seen.append(np.asarray(jax.vmap(one)(part.agents.critic.net)))
-    learned(algo, env, SEEDS, plan=Plan(random_steps=200), capacity=400, every=DQN['steps'] // 20, watch=watch, **DQN)
+    learned(algo, env, SEEDS, plan=Plan(random_steps=200), capacity=300, every=DQN['steps'] // 20, watch=watch, **DQN)
     return np.mean(seen[10:], 0)
 
 
