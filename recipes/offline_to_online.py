@@ -6,7 +6,7 @@ Three runs of 20,000 steps in Hopper-v5, 3 seeds, judged every 2,000 steps over 
 
     pretrained   begins with agents of 100,000 updates on the recording; half of each batch comes from it
     discarded    the same, but its agents begin anew: the recording is kept, what was learned from it is not
-    scratch      without recording and without what was learned from it
+    scratch      without both: of the recording only the scale of its rewards is used
 
 The score is the area under the learning curve: the mean return over all evaluations. Expected: pretrained above both.
 --pretrained takes a finished run of IQL on that recording instead of training it (recipes/hopper_v5_sac_replay.py makes
@@ -47,7 +47,7 @@ def runs(args: argparse.Namespace) -> dict[str, Run]:
     wanted = {
         'pretrained': (data, ONLINE | {'start': str(before)}),
         'discarded': (data, ONLINE),
-        'scratch': (None, COMMON | {'env': 'Hopper-v5', 'steps': STEPS, 'reward': 'raw'}),
+        'scratch': (data, ONLINE | {'mix': 0.0, 'random_steps': 1000}),
     }
     for name, (recording, settings) in wanted.items():
         if not finished(root / name):
