@@ -64,7 +64,7 @@ def show(as_json: bool) -> int:
         print(json.dumps(told, indent=1))
         return 0
     for name, (numbers, story) in found.items():
-        print(f'{name:18s} {", ".join(map(str, numbers)):16s} {story.partition(chr(10))[0]}')
+        print(f'{name:22s} {", ".join(map(str, numbers)):16s} {story.partition(chr(10))[0]}')
     return 0
 
 
