@@ -18,14 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stitchrl.algos import algorithm
-from stitchrl.algos.offline.awr import AWR
 from stitchrl.algos.online.dqn import DQN
 from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
 from stitchrl.envs import probes
 from stitchrl.envs.cartpole import CartPole
 from stitchrl.envs.gymnasium import Host, host
-from stitchrl.errors import StitchError, UsageError
+from stitchrl.errors import StitchError
 from stitchrl.loops.beside import Beside
 from stitchrl.loops.evaluate import evaluate
 from stitchrl.loops.offline import create
@@ -240,12 +239,6 @@ def test_a_value_that_is_not_finite_is_named():
     assert (seed, name) == (0, 'critic/loss')
     assert sum(part.bad for part in parts) >= 3
     assert 6 < step < 40
-
-
-def test_an_agent_that_writes_beside_its_data_is_refused():
-    cfg = configure('awr', 'default', {'hidden': (8,), 'batch': 4})
-    with pytest.raises(UsageError, match='AWR learns from columns beside a whole recording and cannot go on online'):
-        streaming(algo=create(AWR, DEVICE.spec, cfg, 0, 2), cfg=cfg)
 
 
 def test_cartpole_learns_and_with_its_reward_negated_it_falls():

@@ -1,6 +1,7 @@
 """Runs that learn online, alone or after a recording: from a request to a folder that can be resumed."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -180,11 +181,22 @@ def test_a_run_begins_with_what_another_has_learned(tmp_path):
     second = started(tmp_path / 'second', start=str(tmp_path / 'first'))
     assert same(second.fresh().agents, newest(first)[1].agents)
     assert int(second.fresh().replay.last.sum()) == 0  # its ring is its own
-    finished(second)
+    for part in second.go(second.fresh()):
+        if part.step == 32:
+            break
+    shutil.rmtree(tmp_path / 'first')  # not needed any more
+    again, state, step = resume(RunDir(tmp_path / 'second'), None, pytest.fail)
+    finished(again, state, step)
     with pytest.raises(UsageError, match='a run of dqn, whose agents cannot go on as double_dqn'):
-        started(tmp_path / 'third', algo='double_dqn', start=str(tmp_path / 'first')).fresh()
+        started(tmp_path / 'third', algo='double_dqn', start=str(tmp_path / 'second')).fresh()
     with pytest.raises(UsageError, match='must be the same'):
-        started(tmp_path / 'fourth', seeds=3, start=str(tmp_path / 'first')).fresh()
+        started(tmp_path / 'fourth', seeds=3, start=str(tmp_path / 'second')).fresh()
+
+
+def test_an_agent_that_writes_beside_its_data_is_refused_before_anything_is_learned(tmp_path, maze):
+    with pytest.raises(UsageError, match='awr learns from columns beside a whole recording'):
+        train('awr', maze, env=MAZE, steps=8, online_steps=8, out=str(tmp_path / 'run'), **SMALL)
+    assert not (tmp_path / 'run' / 'checkpoints').exists()
 
 
 @pytest.mark.parametrize(

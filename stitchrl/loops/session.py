@@ -194,6 +194,8 @@ def resume(
         raise UsageError(
             f'{run.path}: trained on data or in an environment from memory, so the command line cannot find it again'
         )
+    if settings.start is not None:  # what it began with is in its own folder by now
+        settings = replace(settings, start=str(run.path))
     session = Session(tree['algo'], from_json(algorithm(tree['algo']).Config, tree['config']), settings, data, run)
     step, state = checkpoint.latest(run.checkpoints, session.work.like, warn)
     run.forget(step)

@@ -11,7 +11,6 @@ from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
 from stitchrl.envs.env import Env
-from stitchrl.errors import UsageError
 from stitchrl.loops.beside import Beside
 from stitchrl.loops.offline import INSPECT, UPDATE, Chunk, mean_of, roots
 from stitchrl.loops.online import Live, Plan, Roots, Tally, device_ticks, looked_at, start
@@ -40,11 +39,7 @@ class Stream:
         return Roots(*(roots(self.seed, seeds, stream) for stream in (ACT, WORLD, UPDATE)))
 
     def fresh(self, agents: Agent) -> Live:
-        """Before the first step. UsageError for an agent that writes beside its data, which a ring does not keep."""
-        if type(agents).label is not Agent.label:
-            raise UsageError(
-                f'{type(agents).__name__} learns from columns beside a whole recording and cannot go on online'
-            )
+        """Before the first step."""
         seeds = jax.tree.leaves(agents)[0].shape[0]
         return start(agents, self.env.spec, self.first_world(seeds), self.capacity, self.plan)
 
