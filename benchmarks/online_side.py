@@ -30,7 +30,7 @@ def ours() -> Any:
     from stitchrl import envs
     from stitchrl.core.boundary import Boundary
     from stitchrl.loops.offline import create
-    from stitchrl.loops.online import Plan
+    from stitchrl.loops.plan import Plan
     from stitchrl.loops.settings import configure
     from stitchrl.loops.stream import Stream
     from stitchrl.runs.directory import system

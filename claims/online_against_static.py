@@ -17,7 +17,7 @@ from stitchrl.data.dataset import Dataset
 from stitchrl.data.rollouts import random_transitions
 from stitchrl.envs.pendulum import Pendulum
 from stitchrl.loops.lab import learned, trained, worth
-from stitchrl.loops.online import Plan
+from stitchrl.loops.plan import Plan
 from stitchrl.report import canvas
 from stitchrl.report.claim import Check, Claim, paired, words
 from stitchrl.report.panels import board, dots, legend, mark

@@ -22,7 +22,7 @@ from stitchrl.core.spec import Discrete, Observation, Spec
 from stitchrl.envs.env import Env, State
 from stitchrl.envs.pendulum import Pendulum
 from stitchrl.loops.lab import learned, worth
-from stitchrl.loops.online import Plan
+from stitchrl.loops.plan import Plan
 from stitchrl.report import canvas
 from stitchrl.report.claim import Check, Claim, paired
 from stitchrl.report.panels import board, dots, legend, mark

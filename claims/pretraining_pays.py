@@ -18,7 +18,7 @@ from stitchrl.data.controls import shuffled
 from stitchrl.data.dataset import Dataset
 from stitchrl.envs.pointmaze import PointMaze
 from stitchrl.loops.lab import trained
-from stitchrl.loops.online import Plan
+from stitchrl.loops.plan import Plan
 from stitchrl.report import canvas
 from stitchrl.report.claim import Check, Claim, paired, words
 from stitchrl.report.panels import board, dots, legend

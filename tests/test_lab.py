@@ -18,7 +18,7 @@ from stitchrl.data.rollouts import random_transitions
 from stitchrl.errors import UsageError
 from stitchrl.loops.lab import learned, trained, worth
 from stitchrl.loops.offline import create, updates
-from stitchrl.loops.online import Plan
+from stitchrl.loops.plan import Plan
 from stitchrl.loops.settings import configure
 from stitchrl.loops.stream import Stream
 

@@ -28,7 +28,7 @@ from stitchrl.errors import StitchError
 from stitchrl.loops.beside import Beside
 from stitchrl.loops.evaluate import evaluate
 from stitchrl.loops.offline import create
-from stitchrl.loops.online import Plan
+from stitchrl.loops.plan import Plan
 from stitchrl.loops.settings import configure
 from stitchrl.loops.stream import Stream
 
@@ -76,6 +76,25 @@ def run():
 def test_updates_that_are_due_are_the_exact_share_of_the_steps(lanes, ratio, random_steps, t):
     exact = Fraction(ratio).limit_denominator(100) * max(t * lanes - random_steps, 0)
     assert Plan(lanes, ratio, random_steps).due(t) == int(exact)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.integers(1, 4),
+    st.sampled_from([0.25, 0.5, 1.0, 2.0, 8.0]),
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.integers(1, 30),
+)
+def test_the_number_of_updates_is_known_where_it_is_steady(lanes, ratio, random_steps, first, n):
+    plan, t = Plan(lanes, ratio, random_steps), first
+    for start, count, each in plan.pieces(first, first + n):
+        assert start == t
+        t += count
+        done = np.diff(np.asarray(plan.due(np.arange(start, t + 1))))
+        assert each is None or (done == each).all()
+        assert each is not None or ratio * lanes != 1 or random_steps % lanes
+    assert t == first + n
 
 
 def test_the_ring_holds_what_happened(run):

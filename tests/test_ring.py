@@ -17,7 +17,8 @@ from stitchrl.data.check import check
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import Replay
 from stitchrl.errors import Corrupt, UsageError
-from stitchrl.loops.online import Plan, start
+from stitchrl.loops.online import start
+from stitchrl.loops.plan import Plan
 from stitchrl.runs import checkpoint, policy
 from stitchrl.runs import ring as module
 from stitchrl.runs.directory import RunDir

@@ -102,8 +102,8 @@ class Lanes:
         self.vector, self.mode = vector, mode
         self.over = np.zeros(vector.num_envs, bool)  # episodes that ended with the last step
 
-    def reset(self, seed: list[int] | int) -> np.ndarray:
-        """First observations [n, ...]."""
+    def reset(self, seed: Any) -> np.ndarray:
+        """First observations [n, ...]; `seed` is a number, or one for each."""
         self.over[:] = False
         return np.array(self.vector.reset(seed=seed)[0])
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from stitchrl.envs.gymnasium import Lanes, Seen
 from stitchrl.errors import StitchError
-from stitchrl.loops.online import Live, Plan, Roots, first_actions, host_tick
+from stitchrl.loops.online import Live, first_actions, host_tick
+from stitchrl.loops.plan import Plan, Roots
 
 
 class Beside:
@@ -35,9 +36,9 @@ class Beside:
         with self.watched('its first reset'):
             return jnp.asarray(self.spread(self.lanes.reset(each)), dtype)
 
-    def ticks(self, live: Live, constants: Any, roots: Roots, first: int, n: int) -> Live:
-        """Ticks first .. first + n - 1; `constants` is (boundary, recording or None). StitchError names the step at
-        which an environment broke."""
+    def ticks(self, live: Live, constants: Any, roots: Roots, first: int, n: int, each: int | None) -> Live:
+        """Ticks first .. first + n - 1, `each` updates after each; `constants` is (boundary, recording or None).
+        StitchError names the step at which an environment broke."""
         dtype = live.replay.spec.obs.dtype
         if self.chosen is None:
             live, *self.chosen = first_actions(live, constants[0], roots, jnp.int32(first), self.plan)
@@ -50,7 +51,7 @@ class Beside:
             self.check(seen, t)
             seen = seen._replace(next_obs=seen.next_obs.astype(dtype), now=seen.now.astype(dtype))
             seen = tuple(self.spread(x) for x in seen)
-            leaves, raw = host_tick(leaves, seen, constants, roots, np.int32(t), tree, self.plan)
+            leaves, raw = host_tick(leaves, seen, constants, roots, np.int32(t), tree, self.plan, each)
         live, action = jax.tree.unflatten(tree, leaves)
         self.chosen = action, raw
         return live

@@ -22,7 +22,7 @@ from stitchrl.errors import UsageError
 from stitchrl.loops.beside import Beside
 from stitchrl.loops.cast import Player
 from stitchrl.loops.evaluate import SEED, SLOTS, like
-from stitchrl.loops.online import Plan
+from stitchrl.loops.plan import Plan
 
 BATCH = 1024  # episodes of a device environment at once
 STRETCH = 100  # of their steps in one compiled program, after which those that are over are no longer waited for

@@ -18,7 +18,7 @@ from stitchrl.data.replay import Replay
 from stitchrl.envs.env import Env, State
 from stitchrl.loops.evaluate import Episodes, evaluate
 from stitchrl.loops.offline import Chunk, create, updates
-from stitchrl.loops.online import Plan
+from stitchrl.loops.plan import Plan
 from stitchrl.loops.settings import configure
 from stitchrl.loops.stream import Stream
 

@@ -5,8 +5,6 @@ Tick t steps every environment once. Acting draws from fold_in(root, t), update 
 from t alone: a resumed run draws what the unbroken run would have drawn.
 """
 
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,34 +21,7 @@ from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import Replay
 from stitchrl.envs.env import Env
 from stitchrl.loops.evaluate import like
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How acting and learning of one agent take turns."""
-
-    lanes: int = 1  # environments
-    ratio: float = 1.0  # updates per environment step
-    random_steps: int = 1000  # steps of uniform actions, after which learning begins
-    mix: float = 0.0  # share of each batch that comes from the recording
-
-    def due(self, t: Any) -> Any:
-        """Updates done before tick t [] int32, from whole numbers alone."""
-        ratio = Fraction(self.ratio).limit_denominator(100)
-        steps = jnp.maximum(t * self.lanes - self.random_steps, 0)
-        whole, rest = steps // ratio.denominator, steps % ratio.denominator  # so that no product leaves int32
-        return whole * ratio.numerator + rest * ratio.numerator // ratio.denominator
-
-
-class Tally(NamedTuple):
-    """What happened in a chunk, per agent."""
-
-    updates: jax.Array  # []
-    sums: dict[str, jax.Array]  # each metric summed over the updates
-    bad: jax.Array  # [], updates with a value that is not finite
-    episodes: jax.Array  # [], that ended
-    returns: jax.Array  # [], their sum
-    lengths: jax.Array  # []
+from stitchrl.loops.plan import Plan, Roots, Tally
 
 
 class Live(NamedTuple):
@@ -128,8 +99,8 @@ def keep(live: Live, step: Step, boundary: Boundary) -> Live:
     )
 
 
-def learn(live: Live, data: Dataset | None, root: jax.Array, t: jax.Array, plan: Plan) -> Live:
-    """The updates of one agent that are due after tick t."""
+def learn(live: Live, data: Dataset | None, root: jax.Array, t: jax.Array, plan: Plan, each: int | None) -> Live:
+    """The updates of one agent that are due after tick t: `each`, or where that is None as many as the plan says."""
     rows = source(data, live.replay, plan.mix)
 
     def one(u: jax.Array, carry: tuple[Agent, Tally]) -> tuple[Agent, Tally]:
@@ -140,23 +111,21 @@ def learn(live: Live, data: Dataset | None, root: jax.Array, t: jax.Array, plan:
         sums = {name: tally.sums[name] + value for name, value in info.items()}
         return agent, tally._replace(updates=tally.updates + 1, sums=sums, bad=tally.bad + ~fine)
 
-    agent, tally = jax.lax.fori_loop(plan.due(t), plan.due(t + 1), one, (live.agents, live.tally))
-    return live._replace(agents=agent, tally=tally)
+    carry, u = (live.agents, live.tally), plan.due(t)
+    if each is None:
+        carry = jax.lax.fori_loop(u, plan.due(t + 1), one, carry)
+    else:
+        for i in range(each):
+            carry = one(u + i, carry)
+    return live._replace(agents=carry[0], tally=carry[1])
 
 
-class Roots(NamedTuple):
-    """[S] keys from which everything random grows."""
-
-    act: jax.Array
-    world: jax.Array
-    update: jax.Array
-
-
-@partial(jax.jit, donate_argnums=0, static_argnums=(6, 7))
+@partial(jax.jit, donate_argnums=0, static_argnums=(5, 6, 7))
 def device_ticks(
-    live: Live, env: Env, boundary: Boundary, data: Dataset | None, roots: Roots, first: jax.Array, n: int, plan: Plan
+    live: Live, env: Env, constants: Any, roots: Roots, first: jax.Array, n: int, plan: Plan, each: int | None
 ) -> Live:
-    """Ticks first .. first + n - 1 in a device environment."""
+    """Ticks first .. first + n - 1 in a device environment; `constants` is (boundary, recording or None)."""
+    boundary, data = constants
 
     def one(live: Live, roots: Roots, t: jax.Array) -> Live:
         live, action = choose(live, boundary.obs(live.world.obs), roots.act, t, plan)
@@ -166,7 +135,7 @@ def device_ticks(
         step = Step(
             live.world.obs, action, after.reward, after.obs, after.terminated, after.truncated, jnp.ones_like(ends)
         )
-        live = learn(keep(live, step, boundary), data, roots.update, t, plan)
+        live = learn(keep(live, step, boundary), data, roots.update, t, plan, each)
         again = jax.vmap(env.reset)(k_reset)
         return live._replace(world=jax.tree.map(lambda new, old: jnp.where(like(ends, new), new, old), again, after))
 
@@ -174,9 +143,16 @@ def device_ticks(
     return jax.lax.scan(tick, live, first + jnp.arange(n))[0]
 
 
-@partial(jax.jit, donate_argnums=0, static_argnums=(5, 6))
+@partial(jax.jit, donate_argnums=0, static_argnums=(5, 6, 7))
 def host_tick(
-    leaves: list[jax.Array], seen: Any, constants: Any, roots: Roots, t: jax.Array, tree: Any, plan: Plan
+    leaves: list[jax.Array],
+    seen: Any,
+    constants: Any,
+    roots: Roots,
+    t: jax.Array,
+    tree: Any,
+    plan: Plan,
+    each: int | None,
 ) -> tuple[list[jax.Array], jax.Array]:
     """What follows a step of the host's environments: keep it, learn, and choose the next actions.
 
@@ -189,7 +165,7 @@ def host_tick(
     def one(live: Live, action: jax.Array, seen: Any, roots: Roots) -> Any:
         reward, next_obs, terminated, truncated, valid, now = seen
         step = Step(live.world, action, reward, next_obs, terminated, truncated, valid)
-        live = learn(keep(live, step, boundary), data, roots.update, t, plan)
+        live = learn(keep(live, step, boundary), data, roots.update, t, plan, each)
         return choose(live._replace(world=now), boundary.obs(now), roots.act, t + 1, plan)
 
     live, action = jax.vmap(one)(live, action, seen, roots)

@@ -13,7 +13,8 @@ from stitchrl.data.dataset import Dataset
 from stitchrl.envs.env import Env
 from stitchrl.loops.beside import Beside
 from stitchrl.loops.offline import INSPECT, UPDATE, Chunk, mean_of, roots
-from stitchrl.loops.online import Live, Plan, Roots, Tally, device_ticks, looked_at, start
+from stitchrl.loops.online import Live, device_ticks, looked_at, start
+from stitchrl.loops.plan import Plan, Roots, Tally
 
 ACT, WORLD = 3, 4  # streams of randomness beside those of the offline loop
 
@@ -88,9 +89,13 @@ class Stream:
 
     def ticks(self, live: Live, keys: Roots, first: int, n: int) -> Live:
         """n ticks from tick `first` on."""
-        if self.beside is not None:
-            return self.beside.ticks(live, (self.boundary, self.data), keys, first, n)
-        return device_ticks(live, self.env, self.boundary, self.data, keys, np.int32(first), n, self.plan)
+        constants = self.boundary, self.data
+        for tick, count, each in self.plan.pieces(first, first + n):
+            if self.beside is not None:
+                live = self.beside.ticks(live, constants, keys, tick, count, each)
+            else:
+                live = device_ticks(live, self.env, constants, keys, np.int32(tick), count, self.plan, each)
+        return live
 
 
 def told(tally: Any) -> dict[str, np.ndarray]:

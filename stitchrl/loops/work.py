@@ -18,7 +18,8 @@ from stitchrl.data.replay import memory
 from stitchrl.errors import UsageError
 from stitchrl.loops.inherit import inherited
 from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
-from stitchrl.loops.online import Live, Plan
+from stitchrl.loops.online import Live
+from stitchrl.loops.plan import Plan
 from stitchrl.loops.settings import Settings
 from stitchrl.loops.stream import Stream
 from stitchrl.runs.policy import without_optimisers
