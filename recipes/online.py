@@ -90,7 +90,6 @@ def outcome(part: str, run: Run) -> dict:
     rows = run.evaluations()
     steps, returns = curves(rows)
     score = last_mean(rows, LAST)
-    seconds = max(row['seconds'] for row in run.metrics())
     mark = MARKS.get(part)
     return {
         'algo': PARTS[part][0],
@@ -102,7 +101,6 @@ def outcome(part: str, run: Run) -> dict:
         'best_in_hindsight': str(best(rows)),
         'per_seed': np.round(returns[:, -LAST:].mean((1, 2)), 1).tolist(),
         'curve': {'steps': steps, 'mean_return_per_seed': np.round(returns.mean(2), 1).tolist()},
-        'environment_steps_per_second_with_evaluations': round(steps[-1] * len(returns) / seconds, 1),
     }
 
 
