@@ -72,7 +72,7 @@ def test_success_is_compared_where_every_run_knows_it(tmp_path):
         ({'eval_env': 'Hopper-v4'}, 'environment differs: bc-0001 Hopper-v5, odd Hopper-v4'),
         ({'eval_env': None}, 'environment: not known of odd'),
         ({'eval_episodes': 20}, 'episodes of an evaluation differs: bc-0001 4, odd 20'),
-        ({'steps': 7}, 'last evaluation, at update differs: bc-0001 6, odd 7'),
+        ({'steps': 7}, 'last evaluation, at step differs: bc-0001 6, odd 7'),
         ({'steps': 3}, 'evaluations that make the score differs: bc-0001 5, odd 3'),
         ({'seeds': 2}, 'odd has 2 seeds; three or more'),
         ({'shuffle_rewards': True}, 'odd learned from shuffled rewards'),

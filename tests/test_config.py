@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stitchrl.algos import ALGORITHMS, algorithm
 from stitchrl.core.config import from_json, to_json
 from stitchrl.errors import UsageError
-from stitchrl.loops.settings import Settings, configure
+from stitchrl.loops.settings import Settings, configure, settings_of
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,11 @@ def test_every_preset_is_a_config_and_fields_win_over_it(algo):
     module = algorithm(algo)
     assert 'default' in module.PRESETS
     for preset, (source, changes) in module.PRESETS.items():
-        config = configure(algo, preset, {})
+        config, run = configure(algo, preset, {}), settings_of(algo, preset, {})
         assert source
-        assert {name: getattr(config, name) for name in changes} == changes
-        for name in changes:
+        own = {field.name for field in fields(module.Config)}
+        assert {name: getattr(config if name in own else run, name) for name in changes} == changes
+        for name in own & changes.keys():
             default = {field.name: field.default for field in fields(module.Config)}[name]
             assert getattr(configure(algo, preset, {name: default}), name) == default
 

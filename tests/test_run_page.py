@@ -50,7 +50,7 @@ def test_what_is_missing_is_said_and_nothing_fails(tmp_path):
     run = fakes.run(tmp_path / 'iql', env=None, scores=(0.5,), state='interrupted')
     _, told = text(write(run, Request()))
     for words in (
-        'is interrupted after 12 of 12 updates: SIGTERM',
+        'is interrupted after 12 of 12 steps: SIGTERM',
         '1 seed only',
         'Not told apart from the recording',
         'Over-estimation is not measured',

@@ -63,11 +63,16 @@ def uniform(spec: Spec, key: jax.Array, n: int) -> jax.Array:
     return jr.uniform(key, (n, spec.action_dim), minval=-1, maxval=1)
 
 
-def choose(live: Live, obs: jax.Array, root: jax.Array, t: jax.Array, plan: Plan) -> tuple[Live, jax.Array]:
-    """Exploring actions of one agent at obs [n, ...], in its units; uniform ones for the first `random_steps`."""
+def choose(
+    live: Live, obs: jax.Array, root: jax.Array, t: jax.Array, plan: Plan, each: int | None
+) -> tuple[Live, jax.Array]:
+    """Exploring actions of one agent at obs [n, ...], in its units; uniform ones for the first `random_steps`, which
+    are over where there are updates after `each` tick."""
     k_act, k_random = jr.split(jr.fold_in(root, t))
     step = t * plan.lanes
     action, memory = live.agents.act(live.memory, obs, k_act, step)
+    if each:
+        return live._replace(memory=memory), action
     action = jnp.where(step < plan.random_steps, uniform(live.replay.spec, k_random, plan.lanes), action)
     return live._replace(memory=memory), action
 
@@ -128,7 +133,7 @@ def device_ticks(
     boundary, data = constants
 
     def one(live: Live, roots: Roots, t: jax.Array) -> Live:
-        live, action = choose(live, boundary.obs(live.world.obs), roots.act, t, plan)
+        live, action = choose(live, boundary.obs(live.world.obs), roots.act, t, plan, each)
         k_step, k_reset = (jr.split(key, plan.lanes) for key in jr.split(jr.fold_in(roots.world, t)))
         after = jax.vmap(env.step)(live.world, boundary.action_out(action), k_step)
         ends = after.terminated | after.truncated
@@ -166,7 +171,7 @@ def host_tick(
         reward, next_obs, terminated, truncated, valid, now = seen
         step = Step(live.world, action, reward, next_obs, terminated, truncated, valid)
         live = learn(keep(live, step, boundary), data, roots.update, t, plan, each)
-        return choose(live._replace(world=now), boundary.obs(now), roots.act, t + 1, plan)
+        return choose(live._replace(world=now), boundary.obs(now), roots.act, t + 1, plan, each)
 
     live, action = jax.vmap(one)(live, action, seen, roots)
     return jax.tree.leaves((live, action)), boundary.action_out(action)
@@ -175,7 +180,7 @@ def host_tick(
 @partial(jax.jit, static_argnums=4)
 def first_actions(live: Live, boundary: Boundary, roots: Roots, t: jax.Array, plan: Plan) -> Any:
     """(live, actions, raw actions) at the present observations, for tick t."""
-    one = lambda live, root: choose(live, boundary.obs(live.world), root, t, plan)
+    one = lambda live, root: choose(live, boundary.obs(live.world), root, t, plan, None)
     live, action = jax.vmap(one)(live, roots.act)
     return live, action, boundary.action_out(action)
 
