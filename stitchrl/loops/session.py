@@ -32,8 +32,7 @@ class Session:
     """What a run needs, made from a request."""
 
     def __init__(self, algo: str, cfg: Any, settings: Settings, data: Dataset | None, run: RunDir, env: Any = None):
-        """`env`: an environment instead of the name `settings.env`; it is where the agents learn by acting and, unless
-        `settings.eval_env` names another, where they are judged."""
+        """`env`: instead of the name `settings.env`; judged there too, unless `settings.eval_env` names another."""
         self.algo, self.settings, self.run = algo, settings, run
         world, judged = env, settings.eval_env or (settings.env if env is None else None)
         if env is None and settings.env:
@@ -117,9 +116,8 @@ class Session:
         episodes = evaluate(part.agents, self.boundary, self.env, self.settings.seed, self.settings.eval_episodes)
         log.episodes(rows(episodes, part.step, self.settings.seed), part.step)
         watch.judged(part.step, episodes)
-        self.run.note(
-            f'step {part.step}: mean return {episodes.returns.mean():.4g} over {episodes.returns.size} episodes'
-        )
+        mean, count = episodes.returns.mean(), episodes.returns.size
+        self.run.note(f'step {part.step}: mean return {mean:.4g} over {count} episodes')
 
     def save(self, step: int, state: Any) -> None:
         """A checkpoint to go on from, and the policy as it is now."""
