@@ -196,7 +196,7 @@ def test_a_run_begins_with_what_another_has_learned(tmp_path):
 def test_an_agent_that_writes_beside_its_data_is_refused_before_anything_is_learned(tmp_path, maze):
     with pytest.raises(UsageError, match='awr learns from columns beside a whole recording'):
         train('awr', maze, env=MAZE, steps=8, online_steps=8, out=str(tmp_path / 'run'), **SMALL)
-    assert not (tmp_path / 'run' / 'checkpoints').exists()
+    assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_ring_that_does_not_fit_is_refused_before_anything_starts(tmp_path, mo
     monkeypatch.setattr(module, 'free', lambda: 1000)
     with pytest.raises(UsageError, match=r'the rings of 2 seeds, 104 steps each, take 0\.0 GB and 0\.0 GB are free'):
         started(tmp_path / 'run')
-    assert not (tmp_path / 'run' / 'checkpoints').exists()
+    assert not (tmp_path / 'run').exists()
 
 
 def test_memory_that_is_free_is_a_number_of_bytes():

@@ -47,20 +47,11 @@ class Session:
             if place is not None:
                 ours = 'the data' if data is not None else 'the environment it learns in'
                 self.spec.check(place.spec, ours, name or type(place).__name__)
+        self.data, self.held_out = self.work.data, self.work.held_out  # in the agent's units
         self.broken: tuple[int, int, str] | None = None  # (update, seed, name) of the first value that was not finite
 
-    @property
-    def data(self) -> Any:
-        """The recording that is trained on, in the agent's units."""
-        return self.work.data
-
-    @property
-    def held_out(self) -> Any:
-        """The episodes kept back, in the agent's units."""
-        return self.work.held_out
-
     def fresh(self) -> Any:
-        """What there is before anything is learned."""
+        """As of the work."""
         return self.work.fresh()
 
     def go(self, state: Any, start: int = 0, watch: Watch | None = None) -> Iterator[Chunk]:
@@ -164,7 +155,11 @@ def begin(
 ) -> Session:
     """A session in a new run directory, whose files say what was asked."""
     run = RunDir.fresh(algo, settings.out)
-    session = Session(algo, cfg, settings, data, run, env)
+    try:
+        session = Session(algo, cfg, settings, data, run, env)
+    except StitchError:
+        run.path.rmdir()  # what was refused leaves nothing behind
+        raise
     run.write(
         'config.json',
         {'algo': algo, 'config': to_json(session.cfg), 'settings': to_json(replace(settings, out=None))},

@@ -67,7 +67,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     'lunarlander': (
-        'RL Zoo, with a rate that ends at zero over twice the steps: see recipes/',
+        'after an older RL Zoo file, with a rate that ends at zero over twice the steps',
         {
             'hidden': (256, 256),
             'lr': 6.3e-4,
