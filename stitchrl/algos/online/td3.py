@@ -51,7 +51,10 @@ class Config:
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     'default': ("the author's code on MuJoCo", {'random_steps': 25_000}),
-    'pendulum': ('chosen here: a faster rate, a shorter horizon', {'lr': 1e-3, 'gamma': 0.98, 'steps': 20_000, 'random_steps': 1000}),
+    'pendulum': (
+        'chosen here: a faster rate, a shorter horizon',
+        {'lr': 1e-3, 'gamma': 0.98, 'steps': 20_000, 'random_steps': 1000},
+    ),
 }
 
 
