@@ -69,9 +69,7 @@ class Work:
         algorithm that cannot."""
         settings, mixed = self.settings, self.data is not None
         if self.algo.label is not Agent.label:
-            raise UsageError(
-                f'{self.name} learns from columns beside a whole recording, which a ring does not keep: it cannot act and learn'
-            )
+            raise UsageError(f'{self.name} learns from columns beside a whole recording, which a ring does not keep')
         if world is None:
             raise UsageError('online_steps needs an environment to take them in: --env ENV')
         if settings.lanes < 1 or settings.ratio <= 0 or not 0 <= settings.mix < 1:
