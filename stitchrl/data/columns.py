@@ -22,6 +22,8 @@ class Columns:
     low: tuple[float, ...] | None = None  # action bounds the file itself states
     high: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()  # what the reader decided, one sentence each
+    episode: np.ndarray | None = None  # [N] int64, the recorder's own number; for checks, the ends are in the flags
+    time: np.ndarray | None = None  # [N] float64 seconds, the recorder's own clock; for checks
 
     @property
     def discrete(self) -> bool:
