@@ -26,7 +26,7 @@ demo: $(VENV)/.core-$(PYVERSION)
 	$(BIN)/stitch demo $(ARGS)
 
 test: $(VENV)/.dev-$(PYVERSION)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
 check: $(VENV)/.dev-$(PYVERSION)
 	$(BIN)/ruff format --check .

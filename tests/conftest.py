@@ -1,7 +1,9 @@
 """What holds in every test: strict JAX, no network, repeatable examples, no cache of an earlier run."""
 
+import itertools
 import os
 import socket
+from pathlib import Path
 
 import hypothesis
 import jax
@@ -30,6 +32,18 @@ def nans(request):
     """Tests marked `nans` make NaNs on purpose."""
     with jax.debug_nans(request.node.get_closest_marker('nans') is None):
         yield
+
+
+MAPS, MOST, finished = Path('/proc/self/maps'), 20_000, itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def forgotten_programs():
+    """Each compiled program keeps memory maps of its own. Linux lets a process have 65,530 and XLA crashes beyond, so
+    a process that has run many tests forgets its programs."""
+    yield
+    if next(finished) % 10 == 0 and MAPS.exists() and MAPS.read_bytes().count(b'\n') > MOST:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope='module')
