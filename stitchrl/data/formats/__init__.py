@@ -38,6 +38,11 @@ def read(path: str | Path, format: str | None = None) -> Columns:
     `format` is one of FORMATS; None: told by what is in the file. Raises UsageError for a path or format that does
     not exist, BadData for a file that cannot be used, MissingExtra where a part to read it with is not installed.
     """
+    return import_module(FORMATS[kind(path, format)]).read(Path(path))
+
+
+def kind(path: str | Path, format: str | None = None) -> str:
+    """The one of FORMATS that a recording is; arguments and errors as of `read`."""
     path = Path(path)
     if format is not None and format not in FORMATS:
         raise UsageError(f'format {format!r} is not known; choose from {", ".join(FORMATS)}')
@@ -45,12 +50,12 @@ def read(path: str | Path, format: str | None = None) -> Columns:
     if path.is_dir():
         if format not in (None, 'minari'):
             raise BadData(f'{path}: read as {format} was asked for, but it is a Minari folder. Fix: --format minari')
-        return import_module(FORMATS['minari']).read(path)
-    kind = format if format in WITHIN else _plain(path, format)
-    if kind in WITHIN and recognise(path) != WITHIN[kind]:
+        return 'minari'
+    found = format if format in WITHIN else _plain(path, format)
+    if found in WITHIN and recognise(path) != WITHIN[found]:
         what = f'its bytes are {recognise(path) or _looks(path)}'
-        raise BadData(f'{path}: read as {kind} was asked for, but {what}. Fix: leave --format out')
-    return import_module(FORMATS[kind]).read(path)
+        raise BadData(f'{path}: read as {found} was asked for, but {what}. Fix: leave --format out')
+    return found
 
 
 def _plain(path: Path, format: str | None) -> str:

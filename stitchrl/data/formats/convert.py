@@ -80,15 +80,17 @@ def guard_dtype(path: Path, name: str, dtype: np.dtype) -> None:
         raise BadData(f'{path}: {name} holds {what}. Fix: save it as a plain array of numbers')
 
 
-def guard_size(path: Path, declared: dict[str, tuple[tuple[int, ...], int]]) -> None:
-    """Refuse columns that would not fit, before any is read: `declared` is name -> (shape, bytes)."""
+def guard_size(path: Path, declared: dict[str, tuple[tuple[int, ...], int]], whole: bool = True) -> None:
+    """Refuse columns that would not fit, before any is read: `declared` is name -> (shape, bytes). Columns that are not
+    read as a whole may be of any size that the file can hold."""
     total, stored = sum(size for _, size in declared.values()), path.stat().st_size
-    if total <= MAX_BYTES and total <= max(SMALL_BYTES, MAX_RATIO * stored):
+    if (total <= MAX_BYTES or not whole) and total <= max(SMALL_BYTES, MAX_RATIO * stored):
         return
     name, (shape, _) = max(declared.items(), key=lambda item: item[1][1])
+    limit = f'{human(MAX_BYTES)} and ' if whole else ''
     raise BadData(
         f'{path}: a file of {human(stored)} declares {human(total)} of columns, {name} alone '
-        f'{" x ".join(map(str, shape))}; at most {human(MAX_BYTES)} and {MAX_RATIO} times the file are read. '
+        f'{" x ".join(map(str, shape))}; at most {limit}{MAX_RATIO} times the file are read. '
         'Fix: if the data is real, save it in parts or without compression'
     )
 
