@@ -18,13 +18,15 @@ def good(**changes):
     """Two episodes of four steps, the first ended by the task and the second by a time limit."""
     g = np.random.default_rng(0)
     states = g.normal(size=(N + 1, 3)).astype(np.float32)
+    after = states[1:].copy()
+    after[3] += 1  # what was seen before the reset, not the first row of the next episode
     columns = Columns(
         obs=states[:-1],
         action=g.uniform(-1, 1, (N, 2)).astype(np.float32),
         reward=g.normal(size=N).astype(np.float32),
         terminal=np.arange(N) == 3,
         timeout=np.arange(N) == N - 1,
-        next_obs=states[1:],
+        next_obs=after,
         low=(-1.0, -1.0),
         high=(1.0, 1.0),
     )
@@ -43,7 +45,8 @@ def cut(field, n):
 
 
 DISCRETE = {'action': np.arange(N, dtype=np.int32), 'low': None, 'high': None}
-NOWHERE = {'terminal': np.zeros(N, bool), 'timeout': np.zeros(N, bool)}
+ONWARDS = np.concatenate([good().obs[1:], good().next_obs[-1:]])
+NOWHERE = {'terminal': np.zeros(N, bool), 'timeout': np.zeros(N, bool), 'next_obs': ONWARDS}
 NOTHING = {f: getattr(good(), f)[:0] for f in ('obs', 'action', 'reward', 'terminal', 'timeout', 'next_obs')}
 
 ERRORS = {  # columns -> column, first row, count, words

@@ -1,7 +1,8 @@
 """What is wrong with a recording, before anything is trained on it. numpy only; imports no JAX.
 
 Errors are what would make learning meaningless; `refuse` turns them into BadData. Warnings are what a person
-should look at; they are found in `stitchrl/data/suspect.py`.
+should look at. What is wrong with the order of rows is found in `stitchrl/data/disorder.py`, what is only odd in
+`stitchrl/data/suspect.py`.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from dataclasses import fields
 import numpy as np
 
 from stitchrl.data.columns import Columns
+from stitchrl.data.disorder import disorder
 from stitchrl.data.episodes import gaps
 from stitchrl.data.finding import Finding, error, named, warning
 from stitchrl.data.suspect import warnings
@@ -27,7 +29,7 @@ def check(columns: Columns, low: Bound = None, high: Bound = None) -> list[Findi
     """
     if misfit := misfits(columns, low, high):
         return misfit
-    findings = [*_not_finite(columns), *_outside(columns, low, high), *_no_ends(columns)]
+    findings = [*_not_finite(columns), *_outside(columns, low, high), *_no_ends(columns), *disorder(columns)]
     findings += warnings(columns, *bounds(columns, low, high))
     return sorted(findings, key=lambda finding: finding.severity)
 
@@ -73,10 +75,12 @@ def fingerprint(columns: Columns) -> str:
 
 def _shape_errors(columns: Columns) -> list[Finding]:
     """No rows, dtypes, ranks and widths that are not those of `Columns`, columns of different lengths."""
-    arrays = named(columns)
+    arrays = named(columns) | {name: x for name, x in told(columns).items() if x is not None}
     found = [finding for name, x in arrays.items() for finding in _misshapen(columns, name, x)]
     if any(x.ndim == 0 for x in arrays.values()):
         return found
+    if swapped := list(_swapped(arrays)):
+        return swapped
     lengths = {name: len(x) for name, x in arrays.items()}
     if not any(lengths.values()):
         found.append(error('observations', 'no rows', 'record at least one episode'))
@@ -91,9 +95,23 @@ def _shape_errors(columns: Columns) -> list[Finding]:
     return found
 
 
+def told(columns: Columns) -> dict[str, np.ndarray | None]:
+    """What the recorder itself wrote about the order of the rows."""
+    return {'episodes': columns.episode, 'times': columns.time}
+
+
+def _swapped(arrays: dict[str, np.ndarray]) -> Iterator[Finding]:
+    """Columns whose rows lie across: another length, and the second axis is as long as the flags are."""
+    n = len(arrays['terminals'])
+    for name, x in arrays.items():
+        if len(x) != n and x.ndim > 1 and x.shape[1] == n:
+            what = f'shape is {" x ".join(map(str, x.shape))}, but there are {n:,} steps: the axes are swapped'
+            yield error(name, what, 'save the transpose, one row per step')
+
+
 def _misshapen(columns: Columns, name: str, x: np.ndarray) -> Iterator[Finding]:
     want: tuple[int | None, ...] = (None,)
-    kinds = 'b' if name in ('terminals', 'timeouts') else 'iuf'
+    kinds = {'terminals': 'b', 'timeouts': 'b', 'episodes': 'iu'}.get(name, 'iuf')
     if name == 'observations':
         want = (None,) * max(2, x.ndim)
     elif name == 'next_observations':

@@ -12,11 +12,14 @@ def episode_ends(columns: Columns) -> np.ndarray:
 
     Returns bool [N]. A row that is both terminal and timeout is one end, and there the task ended.
     """
-    ends = columns.terminal.astype(bool) | gaps(columns)
-    if columns.timeout is not None:
-        ends |= columns.timeout.astype(bool)
+    ends = flagged(columns) | gaps(columns)
     ends[-1:] = True
     return ends
+
+
+def flagged(columns: Columns) -> np.ndarray:
+    """True on the rows with a terminal or a timeout; bool [N], an array of its own."""
+    return columns.terminal.astype(bool) | (False if columns.timeout is None else columns.timeout.astype(bool))
 
 
 def gaps(columns: Columns) -> np.ndarray:
@@ -31,11 +34,8 @@ def gaps(columns: Columns) -> np.ndarray:
     rows = max(1, BLOCK_BYTES // max(1, columns.obs[:1].nbytes))
     for start in range(0, n - 1, rows):
         stop = min(start + rows, n - 1)
-        found[start:stop] = _differ(columns.next_obs[start:stop], columns.obs[start + 1 : stop + 1])
-    found &= ~columns.terminal.astype(bool)
-    if columns.timeout is not None:
-        found &= ~columns.timeout.astype(bool)
-    return found
+        found[start:stop] = differ(columns.next_obs[start:stop], columns.obs[start + 1 : stop + 1])
+    return found & ~flagged(columns)
 
 
 def lengths(ends: np.ndarray) -> np.ndarray:
@@ -49,10 +49,10 @@ def returns(reward: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.add.reduceat(reward, np.r_[0, last[:-1] + 1], dtype=np.float64) if len(last) else np.zeros(0)
 
 
-def _differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Rows in which two [R, ...] arrays are not the same observation; NaN differs from everything."""
     same = a == b
     if np.issubdtype(a.dtype, np.floating) and not same.all():
         with np.errstate(invalid='ignore', over='ignore'):
             same |= np.abs(a - b) <= 1e-6 + 1e-5 * np.abs(b)
-    return ~same.reshape(len(same), -1).all(axis=1)
+    return ~same.all(axis=tuple(range(1, same.ndim)))

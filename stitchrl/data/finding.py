@@ -7,6 +7,8 @@ import numpy as np
 from stitchrl.data.columns import Columns
 from stitchrl.data.formats.convert import NAMES
 
+FIELDS = ('obs', 'action', 'reward', 'terminal', 'timeout', 'next_obs')  # what is learned from
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -42,6 +44,6 @@ def _finding(severity: str, field: str, what: str, fix: str, rows: np.ndarray | 
 
 
 def named(columns: Columns) -> dict[str, np.ndarray]:
-    """The arrays there are, by the names they have in a file."""
-    arrays = {names[0]: getattr(columns, field) for field, names in NAMES.items() if field not in ('low', 'high')}
+    """The arrays to learn from, those there are, by the names they have in a file."""
+    arrays = {NAMES[field][0]: getattr(columns, field) for field in FIELDS}
     return {name: x for name, x in arrays.items() if x is not None}

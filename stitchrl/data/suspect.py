@@ -6,12 +6,13 @@ import numpy as np
 
 from stitchrl.data.columns import Columns
 from stitchrl.data.episodes import episode_ends, gaps, lengths
-from stitchrl.data.finding import Finding, warning
+from stitchrl.data.finding import Finding, named, warning
 
 SATURATED = 0.99  # of the way from the middle of an action's range to its bound
 OFTEN = 0.2  # share of actions at a bound, or of episodes with one length, that is worth a line
 MANY_CHOICES = 1000
 HUGE = 1e6
+SAMPLE = 1000  # rows that are enough to tell numbers from pixels and choices
 
 
 def warnings(columns: Columns, low: np.ndarray, high: np.ndarray, source: str) -> list[Finding]:
@@ -21,7 +22,9 @@ def warnings(columns: Columns, low: np.ndarray, high: np.ndarray, source: str) -
         *_time_limits(columns),
         *_recording(columns),
         *_observations(columns),
+        *_images(columns),
         *_rewards(columns),
+        *_outliers(columns),
         *_actions(columns, low, high, source),
     ]
 
@@ -93,11 +96,30 @@ def _observations(columns: Columns) -> Iterator[Finding]:
     if twins:
         what = f'the same values in two dimensions ({_some(twins)})'
         yield warning('observations', what, 'leave one of the two out')
-    largest = np.maximum(np.abs(low), np.abs(high))
-    huge = np.flatnonzero((largest > HUGE) & np.isfinite(largest))
-    if len(huge):
-        rows = np.flatnonzero((np.abs(x) > HUGE).any(axis=1))
-        yield warning('observations', f'beyond {HUGE:g} in {_dims(huge)}', 'check for outliers and units', rows)
+
+
+def _images(columns: Columns) -> Iterator[Finding]:
+    """Bytes that became floats on their way into the file."""
+    x = columns.obs
+    if x.ndim < 3 or x.dtype.kind != 'f':
+        return
+    x = x[:: max(1, len(x) // SAMPLE)]
+    if x.min() >= 0 and x.max() <= 255 and x.max() > 1 and (x == np.round(x)).all():
+        what = 'images of whole numbers from 0 to 255, stored as floats: four times the memory, and not seen as images'
+        yield warning('observations', what, 'save them as uint8')
+
+
+def _outliers(columns: Columns) -> Iterator[Finding]:
+    for name, x in named(columns).items():
+        if x.dtype.kind != 'f' or max(-x.min(), x.max()) <= HUGE:
+            continue  # so it is as a rule, and for NaN, which is an error of its own
+        far = np.abs(x.reshape(len(x), -1))
+        far = (far > HUGE) & np.isfinite(far)
+        if far.any():
+            where = f' in {_dims(np.flatnonzero(far.any(axis=0)))}' if x.ndim > 1 else ''
+            yield warning(
+                name, f'beyond {HUGE:g}{where}', 'check for outliers and units', np.flatnonzero(far.any(axis=1))
+            )
 
 
 def _rewards(columns: Columns) -> Iterator[Finding]:
@@ -112,6 +134,7 @@ def _actions(columns: Columns, low: np.ndarray, high: np.ndarray, source: str) -
             what = f'integers up to {high[0]:,.0f} are taken as so many choices'
             yield warning('actions', what, 'save continuous actions as floats')
         return
+    yield from _actions_alike(columns)
     if source == 'observed':
         what = 'go beyond [-1, 1] and no bounds are stated; what was seen is taken as the range'
         yield warning('actions', what, 'state them with --low and --high, or as action_low and action_high')
@@ -120,6 +143,18 @@ def _actions(columns: Columns, low: np.ndarray, high: np.ndarray, source: str) -
     if len(often):
         what = f'at a bound in up to {share.max():.0%} of the rows in {_dims(often)}'
         yield warning('actions', what, 'check the bounds; a policy cannot be surer than its range')
+
+
+def _actions_alike(columns: Columns) -> Iterator[Finding]:
+    """Actions that never change, and choices that were saved as floats."""
+    a = columns.action
+    still = np.flatnonzero(a.min(axis=0) == a.max(axis=0))
+    if len(still) and len(a) > 1:
+        yield warning('actions', f'constant in {_dims(still)}', 'leave out what is never used')
+    some = a[:: max(1, len(a) // SAMPLE)]
+    if a.shape[1] == 1 and a.min() >= 0 and a.max() > 1 and (some == np.round(some)).all() and (a == np.round(a)).all():
+        what = f'floats, but every one is a whole number from {a.min():g} to {a.max():g}'
+        yield warning('actions', what, 'save choices as integers')
 
 
 def _duplicates(x: np.ndarray) -> list[tuple[int, int]]:
