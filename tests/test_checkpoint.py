@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stitchrl.errors import Corrupt
+from stitchrl.errors import Corrupt, StitchError
 from stitchrl.runs import checkpoint
 from stitchrl.runs.checkpoint import KEEP, MANIFEST, latest, load, save, steps
 
@@ -170,7 +170,7 @@ def test_a_save_that_fails_leaves_the_older_ones(tmp_path, monkeypatch):
     save(tmp_path, 1, tree(1))
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, 'sync', lambda path: (_ for _ in ()).throw(OSError(28, 'No space left on device')))
-        with pytest.raises(OSError, match='No space left'):
+        with pytest.raises(StitchError, match='No space left'):
             save(tmp_path, 2, tree(2))
     assert latest(tmp_path, lambda _: tree(0), pytest.fail)[0] == 1
     save(tmp_path, 2, tree(2))

@@ -7,7 +7,7 @@ import shlex
 import numpy as np
 import pytest
 
-from stitchrl.errors import UsageError
+from stitchrl.errors import StitchError, UsageError
 from stitchrl.runs.directory import PACKAGES, RunDir, system
 
 
@@ -72,7 +72,7 @@ def test_a_write_that_fails_leaves_the_old_file(run, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr('os.fsync', full)
-    with pytest.raises(OSError, match='No space left'):
+    with pytest.raises(StitchError, match='No space left'):
         run.status('finished')
     assert run.read('STATUS.json')['state'] == 'running'
 

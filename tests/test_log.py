@@ -93,3 +93,18 @@ def test_the_events_are_closed_when_a_run_fails(run):
     with pytest.raises(ZeroDivisionError):
         fail()
     assert scalars(run) == [('actor/loss', 50, 2.0)]
+
+
+@pytest.mark.parametrize('broken', ['never opened', 'while it writes'])
+def test_a_run_goes_on_without_its_events(run, broken, monkeypatch):
+    if broken == 'never opened':
+        (run.path / 'events').touch()
+    with Events(run) as log:
+        if broken == 'while it writes':
+            monkeypatch.setattr('os.fsync', lambda _: (_ for _ in ()).throw(OSError(28, 'No space left on device')))
+        for step in (1, 2, 3):
+            log.metrics(chunk(step, actor_loss=[1, 3]), 0)
+    assert [row['step'] for row in run.rows('metrics.jsonl')] == [1, 1, 2, 2, 3, 3]
+    said = (run.path / 'log.txt').read_text().splitlines()
+    assert len(said) == 1
+    assert 'TensorBoard events: ' in said[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stitchrl.algos import ALGORITHMS, algorithm
 from stitchrl.envs import DEVICE
+from stitchrl.runs.directory import RunDir
 
 
 def main(argv: list[str]) -> int:
@@ -59,6 +60,8 @@ def runs() -> dict[str, str]:
     """Runs below ./runs."""
     found = {}
     for status in sorted(Path('runs').glob('*/STATUS.json')):
-        tree = json.loads(status.read_text())
-        found[str(status.parent)] = f'{tree["state"]} {tree["reason"]}'.strip()
+        run = RunDir(status.parent)
+        tree, state = run.read('STATUS.json'), run.state()
+        more = f'; go on with: {tree["resume"]}' if state in ('killed', 'interrupted', 'failed') else ''
+        found[str(status.parent)] = f'{state} {tree["reason"]}'.strip() + more
     return found

@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     from stitchrl.runs.directory import RunDir
 
     run = RunDir.find(args.run)
-    if run.read('STATUS.json')['state'] == 'finished':
+    if run.state() == 'finished':
         raise UsageError(f'{run.path}: finished; nothing to resume. stitch eval {run.path} judges it again')
     load = lambda settings: load_checked(settings.data, settings.format)
     session, agents, step = resume(run, load, lambda text: print(f'warning: {text}'))

@@ -22,6 +22,7 @@ from stitchrl.loops.watch import Nobody, Watch
 from stitchrl.loops.work import Work
 from stitchrl.runs import checkpoint, policy
 from stitchrl.runs.directory import RunDir
+from stitchrl.runs.lock import Lock
 from stitchrl.runs.log import Events
 from stitchrl.runs.signals import Interrupted, Stop
 
@@ -34,6 +35,7 @@ class Session:
     def __init__(self, algo: str, cfg: Any, settings: Settings, data: Dataset | None, run: RunDir, env: Any = None):
         """`env`: instead of the name `settings.env`; judged there too, unless `settings.eval_env` names another."""
         self.algo, self.settings, self.run = algo, settings, run
+        self.lock: Lock | None = None  # kept from the first file that is written to the end of `go`
         world, judged = env, settings.eval_env or (settings.env if env is None else None)
         if env is None and settings.env:
             world = envs.make(settings.env, training=True)
@@ -63,18 +65,19 @@ class Session:
         self.run.note(f'{self.algo}: training from step {start} to {self.work.total}, seeds {self.settings.seeds}')
         try:
             yield from self.loop(state, start, watch or Nobody())
+            self.run.status('finished')
+            self.run.note('finished')
         except Interrupted:
             raise  # its status is set
         except GeneratorExit:
-            self.run.status('interrupted', 'the caller stopped')
+            self.run.ended('interrupted', 'the caller stopped')
             raise
         except BaseException as error:
-            reason = str(error) if isinstance(error, StitchError) else f'{type(error).__name__}: {error}'
-            self.run.status('failed', reason)
-            self.run.note(reason)
+            said = str(error) if isinstance(error, StitchError) else f'{type(error).__name__}: {error}'
+            self.run.ended('failed', said)
             raise
-        self.run.status('finished')
-        self.run.note('finished')
+        finally:
+            self.lock = None
 
     def loop(self, state: Any, start: int, watch: Watch) -> Iterator[Chunk]:
         """The chunks of `go`."""
@@ -168,14 +171,16 @@ def begin(
         run.write('data.json', about)
     run.describe(command)
     run.status('running')
+    session.lock = Lock(run.path)
     return session
 
 
 def resume(
     run: RunDir, load: Callable[[Settings], tuple[Dataset, dict[str, Any]]], warn: Any
 ) -> tuple[Session, Any, int]:
-    """(session, its state, step to go on from) of a run that stopped. Corrupt if the data is not what it was."""
-    tree = run.read('config.json')
+    """(session, its state, step to go on from) of a run that stopped. Corrupt if the data is not what it was,
+    UsageError while another process writes the run."""
+    lock, tree = Lock(run.path), run.read('config.json')
     settings, data = from_json(Settings, tree['settings']), None
     if settings.data is not None:
         data, about = load(settings)
@@ -190,6 +195,7 @@ def resume(
     if settings.start is not None:  # what it began with is in its own folder by now
         settings = replace(settings, start=str(run.path))
     session = Session(tree['algo'], from_json(algorithm(tree['algo']).Config, tree['config']), settings, data, run)
+    session.lock = lock
     step, state = checkpoint.latest(run.checkpoints, session.work.like, warn)
     run.forget(step)
     return session, jax.tree.map(jnp.asarray, state), step

@@ -90,7 +90,7 @@ def alike(run: RunDir, other: RunDir) -> bool:
             and prints[0] == prints[1] is not None
             and run.judged_in() == other.judged_in() is not None
             and not theirs['settings']['shuffle_rewards']
-            and other.read('STATUS.json')['state'] == 'finished'
+            and other.state() == 'finished'
             and bool(other.rows('eval.jsonl'))
         )
     except (UsageError, KeyError, TypeError):

@@ -70,7 +70,7 @@ def entry(path: str | Path) -> Entry:
     rows, config = run.rows('eval.jsonl'), run.read('config.json')
     if not rows:
         raise UsageError(f'{run.path}: never judged, so there is nothing to compare; train with --eval-env ENV')
-    settings, state = config['settings'], run.read('STATUS.json')['state']
+    settings, state = config['settings'], run.state()
     steps = curves(rows)[0]
     facts = {
         'data (fingerprint)': (run.data() or {'fingerprint': 'none, it learned by acting'})['fingerprint'],

@@ -14,6 +14,7 @@ from stitchrl.report.stage import Stage, stage
 from stitchrl.report.value_page import health
 from stitchrl.report.verdict import Judged, headline, judge, short, table, verdicts
 from stitchrl.runs.directory import RunDir
+from stitchrl.runs.files import TEXT
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Request:
 def write(run: RunDir, request: Request) -> Path:
     """Write the page of a run, finished or not; returns its path. Raises StitchError for what was asked by name and
     is not there; what is only missing is said on the page."""
-    config, status = run.read('config.json'), run.read('STATUS.json')
+    config, status = run.read('config.json'), run.read('STATUS.json') | {'state': run.state()}
     algo, rows, metrics = config['algo'], run.rows('eval.jsonl'), run.rows('metrics.jsonl')
     known, bc = behaviour(run, request.data), imitation(run, request.baseline)
     place = request.env if isinstance(request.env, str) else run.judged_in()
@@ -154,7 +155,7 @@ def reproduce(run: RunDir, config: dict[str, Any]) -> dict[str, Any]:
     settings = {name: setting for name, setting in config['settings'].items() if setting is not None}
     versions = {'stitchrl': system['stitchrl'], 'python': system['python']} | system['packages']
     return {
-        'command': (run.path / 'command.txt').read_text().strip(),
+        'command': (run.path / 'command.txt').read_text(**TEXT).strip(),
         'algorithm': config['algo'],
         'run': line(settings),
         'config': line(config['config']),

@@ -3,11 +3,12 @@
 The manifest inside holds a hash of every file, so that a truncated or altered checkpoint is told from a whole one.
 """
 
-import hashlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import jax
 import numpy as np
 
 from stitchrl.errors import Corrupt
+from stitchrl.runs.files import contents, digest, sync, write_durably, writing
 
 KEEP = 3
 MANIFEST = 'manifest.json'
@@ -44,24 +46,35 @@ def unflatten(like: Any, leaves: dict[str, Any], where: str) -> Any:
 def save(folder: Path, step: int, agents: Any) -> Path:
     """Write `folder/step_N`, unless it is there and whole, and return it once it is complete on the disk.
 
-    Older ones beyond KEEP are removed.
+    Older ones beyond KEEP are removed. StitchError where the disk refuses; the older ones are as they were.
     """
     final = folder / name(step)
     if whole(final):
         return final
-    folder.mkdir(parents=True, exist_ok=True)
-    hidden = folder / f'.{name(step)}.{os.getpid()}'
-    shutil.rmtree(hidden, ignore_errors=True)
-    writer().save((hidden / 'agents').absolute(), jax.device_get(flatten(agents)))
-    files = {file: digest(hidden / file) for file in contents(hidden)}
-    write_durably(hidden / MANIFEST, json.dumps({'step': step, 'files': files}, indent=1))
-    for file in files:
-        sync(hidden / file)
-    shutil.rmtree(final, ignore_errors=True)  # a damaged one, behind which the run was resumed
-    hidden.replace(final)
-    sync(folder)
+    with writing(final):
+        folder.mkdir(parents=True, exist_ok=True)
+        with aside(folder / f'.{name(step)}.{os.getpid()}') as hidden:
+            writer().save((hidden / 'agents').absolute(), jax.device_get(flatten(agents)))
+            files = {file: digest(hidden / file) for file in contents(hidden)}
+            write_durably(hidden / MANIFEST, json.dumps({'step': step, 'files': files}, indent=1))
+            for file in files:
+                sync(hidden / file)
+            shutil.rmtree(final, ignore_errors=True)  # a damaged one, behind which the run was resumed
+            hidden.replace(final)
+        sync(folder)
     prune(folder)
     return final
+
+
+@contextmanager
+def aside(hidden: Path) -> Iterator[Path]:
+    """A folder to write into; where that fails it is cleared, so that what it took of a full disk is free again."""
+    shutil.rmtree(hidden, ignore_errors=True)
+    try:
+        yield hidden
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
 
 
 def load(path: Path, like: Callable[[int], Any]) -> tuple[int, Any]:
@@ -128,34 +141,6 @@ def prune(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def contents(folder: Path) -> list[str]:
-    """All files below a folder."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file, hex."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def write_durably(path: Path, text: str) -> None:
-    """A whole file or the old one: written beside it, synced, renamed."""
-    hidden = path.with_name(f'.{path.name}.{os.getpid()}')
-    hidden.write_text(text)
-    sync(hidden)
-    hidden.replace(path)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def writer() -> Any:
     """Orbax, saving synchronously; imported here because it takes a second."""
     import orbax.checkpoint as ocp
@@ -171,7 +156,14 @@ class Numpy:
         self.checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
 
     def save(self, path: Path, leaves: dict[str, np.ndarray]) -> None:
-        self.checkpointer.save(path, leaves)
+        log = logging.getLogger('absl')
+        before, log.disabled = log.disabled, True  # its threads print what is raised here
+        try:
+            self.checkpointer.save(path, leaves)
+        except ValueError as error:  # how the writer of arrays says what the system refused
+            raise OSError(str(error)) from error
+        finally:
+            log.disabled = before
 
     def restore(self, path: Path) -> dict[str, np.ndarray]:
         names = self.checkpointer.metadata(path).item_metadata.tree

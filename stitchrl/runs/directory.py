@@ -11,12 +11,15 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stitchrl.errors import UsageError
-from stitchrl.runs.checkpoint import write_durably
+from stitchrl.errors import StitchError, UsageError
+from stitchrl.runs.files import TEXT, reason, write_durably, writing
+from stitchrl.runs.lock import held
 
 PACKAGES = ('jax', 'jaxlib', 'equinox', 'optax', 'numpy', 'scipy', 'gymnasium', 'orbax-checkpoint')
 
@@ -31,23 +34,14 @@ class RunDir:
 
     @classmethod
     def fresh(cls, name: str, out: str | None = None) -> 'RunDir':
-        """A new folder: `out`, which must be absent or empty (UsageError), or the next free runs/NAME-0001."""
-        if out is not None:
-            path = Path(out)
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise UsageError(
-                    f'{path} is not an empty folder; name another with --out, or go on with: stitch resume {path}'
-                )
-            path.mkdir(parents=True, exist_ok=True)
-            return cls(path)
-        for number in range(1, 10_000):
-            path = Path('runs') / f'{name}-{number:04d}'
-            try:
-                path.mkdir(parents=True)
-            except FileExistsError:
-                continue
-            return cls(path)
-        raise UsageError(f'runs/{name}-0001 to -9999 all exist; name a folder with --out')
+        """A new folder: `out`, which must be absent or empty, or the next free runs/NAME-0001. Else UsageError."""
+        try:
+            return cls(made(Path(out)) if out is not None else numbered(Path('runs'), name))
+        except OSError as error:
+            raise UsageError(
+                f'{out or "runs"}: no folder can be made there ({reason(error)}); '
+                'name one that you may write with --out'
+            ) from None
 
     @classmethod
     def find(cls, path: str | Path) -> 'RunDir':
@@ -78,6 +72,17 @@ class RunDir:
         settings = self.read('config.json')['settings']
         return settings.get('eval_env') or settings.get('env')
 
+    def state(self) -> str:
+        """running, finished, interrupted, failed, or killed: it says running and nobody is writing it."""
+        state = self.read('STATUS.json')['state']
+        return 'killed' if state == 'running' and not held(self.path) else state
+
+    def ended(self, state: str, reason: str) -> None:
+        """The last status and a line of the log, as far as the disk still takes them: the caller's error says it."""
+        for say in (partial(self.status, state, reason), partial(self.note, reason)):
+            with suppress(StitchError):
+                say()
+
     def status(self, state: str, reason: str = '') -> None:
         """state: running, finished, interrupted or failed."""
         resume = f'stitch resume {shlex.quote(str(self.path))}'
@@ -86,7 +91,7 @@ class RunDir:
 
     def append(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
         """Rows to a JSONL file."""
-        with (self.path / name).open('a') as file:
+        with writing(self.path / name), (self.path / name).open('a') as file:
             file.writelines(json.dumps(row) + '\n' for row in rows)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
@@ -103,7 +108,7 @@ class RunDir:
 
     def note(self, text: str) -> None:
         """A line of log.txt."""
-        with (self.path / 'log.txt').open('a', encoding='utf-8') as file:
+        with writing(self.path / 'log.txt'), (self.path / 'log.txt').open('a', **TEXT) as file:
             file.write(f'{time.strftime("%H:%M:%S")} {text}\n')
 
     def describe(self, command: list[str] | None) -> None:
@@ -111,6 +116,24 @@ class RunDir:
         line = shlex.join(['stitch', *command]) if command is not None else '(from Python)'
         write_durably(self.path / 'command.txt', line + '\n')
         self.write('system.json', system())
+
+
+def made(path: Path) -> Path:
+    """An empty folder, which may have been there. UsageError where it holds anything."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f'{path} is not an empty folder; name another with --out, or go on with: stitch resume {path}')
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def numbered(folder: Path, name: str) -> Path:
+    """The next folder NAME-0001 to -9999 that is not there yet."""
+    for number in range(1, 10_000):
+        path = folder / f'{name}-{number:04d}'
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise UsageError(f'{folder}/{name}-0001 to -9999 all exist; name a folder with --out')
 
 
 def system() -> dict[str, Any]:
