@@ -4,7 +4,7 @@ Nothing inside ever sees raw units, nothing outside ever sees scaled ones.
 """
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import equinox as eqx
 import numpy as np
@@ -18,6 +18,23 @@ EDGE = 1 - 1e-5  # actions of the data stay this far inside [-1, 1]; a squashed 
 MIN_STD = 1e-3  # added to the deviation, so that a constant column stays finite
 
 
+class Measured(Protocol):
+    """What a boundary is fitted to: a Dataset, or a recording that one pass has gone through."""
+
+    @property
+    def spec(self) -> Spec:
+        """What the recording looks like from outside."""
+        ...
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of the observations that a step was taken from, float64."""
+        ...
+
+    def return_range(self) -> tuple[float, float]:
+        """The lowest and the highest undiscounted sum of rewards of an episode."""
+        ...
+
+
 class Boundary(eqx.Module):
     """obs' = (obs - mean) / std;  action' = 2 (action - low) / (high - low) - 1;  reward' = scale (reward + shift)."""
 
@@ -29,8 +46,8 @@ class Boundary(eqx.Module):
     shift: Any  # []
 
     @classmethod
-    def fit(cls, data: Dataset, normalise: bool = False, reward: Reward = 'raw') -> 'Boundary':
-        """From a dataset in the recorder's units.
+    def fit(cls, data: Measured, normalise: bool = False, reward: Reward = 'raw') -> 'Boundary':
+        """From a recording in the recorder's units.
 
         normalise: observations to zero mean and unit deviation. reward 'range': times 1000 over the range of
         episode returns (IQL's locomotion rule); 'minus_one': r - 1 (its maze rule).
@@ -42,9 +59,8 @@ class Boundary(eqx.Module):
             return replace(blank, scale=scale, shift=shift)
         if data.spec.obs.image:
             raise UsageError('normalise: images are kept as bytes and scaled to [0, 1] by the network; leave it off')
-        rows = np.asarray(data.obs)[np.asarray(data.starts)]
-        mean = rows.mean(0, dtype=np.float64).astype(np.float32)
-        std = rows.std(0, dtype=np.float64).astype(np.float32) + np.float32(MIN_STD)
+        mean, std = (x.astype(np.float32) for x in data.moments())
+        std = std + np.float32(MIN_STD)
         return replace(blank, mean=mean, std=std, scale=scale, shift=shift)
 
     @classmethod
@@ -110,7 +126,7 @@ def align(v: Any, x: Any) -> Any:
     return v.reshape((1,) * (x.ndim - v.ndim) + v.shape)
 
 
-def reward_rule(data: Dataset, reward: str) -> tuple[float, float]:
+def reward_rule(data: Measured, reward: str) -> tuple[float, float]:
     """(scale, shift) of a named reward rule."""
     if reward == 'raw':
         return 1.0, 0.0
@@ -118,9 +134,7 @@ def reward_rule(data: Dataset, reward: str) -> tuple[float, float]:
         return 1.0, -1.0
     if reward != 'range':
         raise UsageError(f'reward rule {reward!r}; expected raw, range or minus_one')
-    returns = data.returns()
-    if np.ptp(returns) <= 0:
-        raise UsageError(
-            f'reward rule "range" divides by the range of episode returns, but all are {returns[0]:g}; use raw'
-        )
-    return 1000.0 / float(np.ptp(returns)), 0.0
+    low, high = data.return_range()
+    if high <= low:
+        raise UsageError(f'reward rule "range" divides by the range of episode returns, but all are {low:g}; use raw')
+    return 1000.0 / (high - low), 0.0

@@ -7,7 +7,7 @@ should look at. What is wrong with the order of rows is found in `stitchrl/data/
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -61,15 +61,21 @@ def bounds(columns: Columns, low: Bound = None, high: Bound = None) -> tuple[np.
     return a.min(axis=0).astype(float), a.max(axis=0).astype(float), 'observed'
 
 
-def fingerprint(columns: Columns) -> str:
-    """sha256, hex, of names, dtypes, shapes and values: the same columns in another format have the same."""
+def fingerprint(columns: Columns, length: int = 0, parts: Callable[[str], Iterable[np.ndarray]] | None = None) -> str:
+    """sha256, hex, of names, dtypes, shapes and values: the same columns in another format have the same.
+
+    Not in memory: `columns` is any part of the recording, `length` its rows, `parts(name)` a column piece by piece.
+    """
     digest = hashlib.sha256()
     for field in fields(columns):
-        value = getattr(columns, field.name)
-        if value is not None and field.name not in ('notes', 'episode', 'time'):
-            x = np.ascontiguousarray(value)
-            digest.update(f'{field.name} {x.dtype.str} {x.shape};'.encode())
-            digest.update(x.reshape(-1).view(np.uint8).data)
+        if (value := getattr(columns, field.name)) is None or field.name in ('notes', 'episode', 'time'):
+            continue
+        shape, pieces = np.shape(value), [value]
+        if parts is not None and isinstance(value, np.ndarray):
+            shape, pieces = (length, *shape[1:]), parts(field.name)
+        digest.update(f'{field.name} {np.asarray(value).dtype.str} {shape};'.encode())
+        for piece in pieces:
+            digest.update(np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

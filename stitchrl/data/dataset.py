@@ -24,7 +24,7 @@ from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition, Window
 from stitchrl.data.check import check, refuse
 from stitchrl.data.columns import Columns
-from stitchrl.data.layout import layout, spec_of
+from stitchrl.data.layout import spec_of, unrolled
 from stitchrl.data.sampling import transitions, windows
 from stitchrl.errors import BadData, UsageError
 
@@ -50,18 +50,11 @@ class Dataset(eqx.Module):
         was cut has no successor either: the step is dropped and its observation kept as the final row.
         Raises BadData when no step is left. Does not check values: see `stitchrl.data.check`.
         """
-        rows, final, drop = layout(columns)
-        spread = lambda x: np.where(final.reshape((-1,) + (1,) * (x.ndim - 1)), x.dtype.type(0), x[rows])
-        obs = columns.obs[rows]
-        if columns.next_obs is not None:
-            obs[final] = columns.next_obs[rows[final]]
-        mask = np.where(final, 1, ~columns.terminal[rows]).astype(np.float32)
-        starts = np.flatnonzero(~final).astype(np.int32)
-        if len(starts) == 0:
+        rows, drop = unrolled(columns)
+        if len(rows.starts) == 0:
             raise BadData(f'no step with a successor in {len(columns)} rows ({drop} dropped): nothing to learn from')
-        spec = spec_of(columns, int(np.diff(np.flatnonzero(final), prepend=-1).max()) - 1, low, high)
-        ends = final.astype(np.float32)
-        return cls(obs, spread(columns.action), spread(columns.reward), mask, ends, starts, spec)
+        longest = int(np.diff(np.flatnonzero(rows.ends), prepend=-1).max()) - 1
+        return cls(*rows, spec_of(columns, longest, low, high))
 
     @classmethod
     def from_arrays(
@@ -115,6 +108,16 @@ class Dataset(eqx.Module):
     def windows(self, key: jax.Array, n: int, length: int) -> Window:
         """n windows of `length` rows that start at any step; past the end the final row is repeated, inside = 0."""
         return windows(self, self.rows(key, n), length)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of the observations that a step was taken from, float64, each like one observation."""
+        rows = np.asarray(self.obs)[np.asarray(self.starts)]
+        return rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
+
+    def return_range(self) -> tuple[float, float]:
+        """The lowest and the highest undiscounted sum of rewards of an episode."""
+        returns = self.returns()
+        return float(returns.min()), float(returns.max())
 
     def episodes(self) -> np.ndarray:
         """[E, 2]: first row and final row of each episode."""

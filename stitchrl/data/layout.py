@@ -1,6 +1,6 @@
 """How the rows of a recording become the rows of a Dataset: T + 1 for an episode of T steps. Imports no JAX."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,29 @@ from stitchrl.data.check import bounds
 from stitchrl.data.columns import Columns
 from stitchrl.data.episodes import episode_ends
 from stitchrl.errors import BadData
+
+
+class Rows(NamedTuple):
+    """The arrays of a Dataset."""
+
+    obs: np.ndarray  # [N, ...]
+    action: np.ndarray  # [N, A] float32, or [N] int32
+    reward: np.ndarray  # [N] float32
+    mask: np.ndarray  # [N] float32
+    ends: np.ndarray  # [N] float32
+    starts: np.ndarray  # [M] int32
+
+
+def unrolled(columns: Columns) -> tuple[Rows, int]:
+    """(the rows of a dataset, steps dropped because they have no successor)."""
+    rows, final, drop = layout(columns)
+    spread = lambda x: np.where(final.reshape((-1,) + (1,) * (x.ndim - 1)), x.dtype.type(0), x[rows])
+    obs = columns.obs[rows]
+    if columns.next_obs is not None:
+        obs[final] = columns.next_obs[rows[final]]
+    mask = np.where(final, 1, ~columns.terminal[rows]).astype(np.float32)
+    starts = np.flatnonzero(~final).astype(np.int32)
+    return Rows(obs, spread(columns.action), spread(columns.reward), mask, final.astype(np.float32), starts), drop
 
 
 def layout(columns: Columns) -> tuple[np.ndarray, np.ndarray, int]:
