@@ -57,7 +57,7 @@ def judge(
     units = replace(boundary, scale=np.float32(1 / scale), shift=np.float32(0))
     inner: Dataset = jax.device_put(units.inward(data))
     action = intended(policies, inner, jr.fold_in(jr.key(seed), INTEND), samples)
-    labels = {'action': jnp.repeat(action, fits, axis=0)}
+    labels = {'action': jnp.asarray(np.repeat(action, fits, axis=0))}
     steps, values, losses = fit(inner, labels, cfg, seed)
     shape = lambda x: np.stack(x, -1).reshape(len(action), fits, -1).astype(np.float64)
     return Fits(steps, scale * shape(values), shape(losses), scale)
@@ -89,24 +89,34 @@ def estimates(state: State, data: Dataset, first: jax.Array) -> jax.Array:
     return jax.vmap(lambda one, action: one.value(data.obs[first], action[first]))(fqe, state.labels['action'])
 
 
-@partial(jax.jit, static_argnums=3)
-def intended(policies: Any, data: Dataset, key: jax.Array, samples: int) -> jax.Array:
+def intended(policies: Any, data: Dataset, key: jax.Array, samples: int) -> np.ndarray:
     """What each policy would do at each row, drawn `samples` times: [P, N, K, ...] in the agent's units."""
-    keys = jr.split(key, len(data.obs))
+    count = len(data.obs)
+    keys, size, parts = jr.split(key, count), min(BLOCK, count), []
+    for start in range(0, count, size):
+        first = min(start, count - size)  # the last block is as large as the others, and what it repeats is cut
+        block = np.asarray(asked(policies, data.obs[first : first + size], keys[first : first + size], samples))
+        parts.append(block[:, start - first :])
+    return np.concatenate(parts, 1)
 
-    def one(policy: Any) -> jax.Array:
-        ask = lambda obs, key: policy.act(policy.remember(1), obs[None], key)[0][0]
-        row = lambda at: jax.vmap(partial(ask, at[0]))(jr.split(at[1], samples))
-        return jax.lax.map(row, (data.obs, keys), batch_size=BLOCK)
 
-    return jax.vmap(one)(policies)
+@partial(jax.jit, static_argnums=3)
+def asked(policies: Any, obs: jax.Array, keys: jax.Array, samples: int) -> jax.Array:
+    """Actions [P, B, K, ...] of every policy at observations [B, ...], with keys [B]."""
+
+    def one(policy: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
+        return policy.act(policy.remember(1), obs[None], key)[0][0]
+
+    each = jax.vmap(one, (None, None, 0))  # over the samples
+    draws = jax.vmap(partial(jr.split, num=samples))(keys)
+    return jax.vmap(jax.vmap(each, (None, 0, 0)), (0, None, None))(policies, obs, draws)
 
 
 def to_go(data: Dataset, gamma: float) -> np.ndarray:
     """[N]: discounted sums of the recorded rewards from each row to where its episode stops."""
-    nothing = jnp.zeros(len(data.reward))
-    columns = (jnp.asarray(x) for x in (data.reward, data.mask, data.ends))
-    return np.asarray(lambda_returns(*columns, nothing, gamma, 1.0), np.float64)
+    reward, mask, ends = (jnp.asarray(x) for x in (data.reward, data.mask, data.ends))
+    sums = jax.jit(lambda_returns)(reward, mask, ends, jnp.zeros(len(reward)), gamma, 1.0)
+    return np.asarray(sums, np.float64)
 
 
 def spread(data: Dataset, gamma: float) -> float:

@@ -54,12 +54,12 @@ class FQE(eqx.Module):
 
     @classmethod
     def create(cls, spec: Spec, cfg: Config, key: jax.Array) -> 'FQE':
-        """A fresh Q. UsageError for a discount outside [0, 1), and for counts below 1."""
+        """A fresh Q, initialised as in PyTorch: small. UsageError for a discount outside [0, 1), and for counts below 1."""
         if not 0 <= cfg.gamma < 1:
             raise UsageError(f'gamma {cfg.gamma}: expected a discount from 0 to below 1, such as 0.99')
         if min(cfg.steps, cfg.period, cfg.batch) < 1:
             raise UsageError(f'steps {cfg.steps}, period {cfg.period}, batch {cfg.batch}: expected at least 1 of each')
-        critic = Critic(spec, cfg.hidden, key=key)
+        critic = Critic(spec, cfg.hidden, 'uniform', key=key)
         return cls(critic=Learner.create(critic, adam(cfg.lr)), target=copy(critic), cfg=cfg)
 
     def draw(self, data: Dataset, key: jax.Array) -> Transition:

@@ -1,0 +1,204 @@
+"""Does fitted Q evaluation know what policies earn? Ten of graded quality in two worlds, against their true returns.
+
+    python recipes/fqe.py
+
+Each policy is one that knows the way, with a share from 0 to 1 of its actions drawn at random instead. The recording
+is of three of them, those with shares 1/3, 2/3 and 1, each a third of the steps. True returns are rolled out without
+the time limit, to steps where what is left weighs under 1e-5; in the grid world they are checked against the exact
+ones. Expected: rank correlation (Spearman) of estimates and truths at least 0.8, mean absolute error at most 0.05.
+
+Two controls must miss that error: a wrong discount, and a bootstrap through the ends of the task. Both still rank
+well, for a good policy has a high value under any discount: only the error tells. Writes recipes/results/fqe.json and
+docs/images/fqe.png.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from scipy.stats import spearmanr
+
+from stitchrl.algos.offline.fqe import Config
+from stitchrl.core.boundary import Boundary
+from stitchrl.core.spec import Spec
+from stitchrl.data.columns import Columns
+from stitchrl.data.dataset import Dataset
+from stitchrl.data.grids import walker
+from stitchrl.data.rollouts import Uniform, policy_transitions
+from stitchrl.data.scripted import Steered
+from stitchrl.envs.gridworld import GridWorld
+from stitchrl.envs.pointmaze import PointMaze
+from stitchrl.loops.judge import Fits, judge
+from stitchrl.report import canvas
+from stitchrl.report.panels import board, look
+from stitchrl.report.rollout import play
+from stitchrl.report.statistics import interval
+from stitchrl.runs.directory import system
+
+POLICIES, RECORDED = 10, (3, 6, 9)  # how many; those whose steps are recorded
+GAMMA, WRONG = 0.95, 0.9
+RANK, ERROR = 0.8, 0.05  # marks: least rank correlation, largest mean absolute error
+STEPS = 240  # of a true return: 0.95^240 is 5e-6
+HERE = Path(__file__).parent
+
+
+class Mixed(eqx.Module):
+    """The rule's action, or with a chance any action of the space."""
+
+    rule: Any
+    chance: jax.Array
+    spec: Spec = eqx.field(static=True)
+
+    def __call__(self, obs: jax.Array, key: jax.Array) -> jax.Array:
+        k_which, k_any, k_rule = jr.split(key, 3)
+        other = Uniform(self.spec.action)(obs, k_any)
+        return jnp.where(jr.bernoulli(k_which, self.chance), other, self.rule(obs, k_rule))
+
+    def remember(self, n: int) -> Any:
+        return ()
+
+    def act(self, memory: Any, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+        return jax.vmap(self)(obs, jr.split(key, len(obs))), memory
+
+
+class World(NamedTuple):
+    """A place, ten policies as one, and how Q is fitted there."""
+
+    env: Any
+    policies: Mixed
+    cfg: Config
+
+
+def graded(env: Any, rule: Any) -> Mixed:
+    """The rule with a share of random actions from 0 to 1."""
+    rules = jax.tree.map(lambda x: jnp.broadcast_to(x, (POLICIES, *jnp.shape(x))), rule)
+    return Mixed(rules, jnp.linspace(0, 1, POLICIES), env.spec)
+
+
+def grid(**settings: Any) -> World:
+    """Four rooms where one move in ten slips; a linear Q of one-hot states, which is a table."""
+    env = GridWorld.create('rooms', horizon=100, slip=0.1)
+    cfg = Config(hidden=(), lr=0.02, batch=128, period=25, gamma=GAMMA)
+    return World(env, graded(env, walker(env, 0.0)), replace(cfg, **settings))
+
+
+def maze(name: str = 'umaze', **settings: Any) -> World:
+    """A disc pushed through a maze, with some noise on every push; small networks."""
+    env = PointMaze.create(name, 100)
+    cfg = Config(hidden=(64, 64), lr=1e-3, batch=128, period=25, gamma=GAMMA)
+    return World(env, graded(env, Steered.to(env, env.goal, 0.3)), replace(cfg, **settings))
+
+
+def truths(world: World, episodes: int) -> np.ndarray:
+    """[P, E]: discounted returns that were played, past the time limit."""
+    boundary = Boundary.blank(world.env.spec)
+    return play(world.policies, boundary, world.env, 0, episodes, STEPS).discounted(GAMMA)
+
+
+def exact(world: World) -> np.ndarray:
+    """[P]: (1 - gamma P)^-1 r at the start of a grid world."""
+    env, rule, found = world.env, np.asarray(world.policies.rule.chance[0], np.float64), []
+    for share in np.linspace(0, 1, POLICIES):
+        chance = (1 - share) * rule + share / rule.shape[1]
+        p = np.einsum('sa,sat->st', chance, env.transition_matrix())
+        value = np.linalg.solve(np.eye(len(p)) - GAMMA * p, (chance * env.reward_matrix()).sum(1))
+        found.append(value[int(env.start)])
+    return np.array(found)
+
+
+def recording(world: World, steps: int) -> Dataset:
+    """About `steps` steps of three of the policies, in episodes from where the true ones begin."""
+    alone = lambda i: jax.tree.map(lambda x: x[i], world.policies)
+    parts = [policy_transitions(world.env, alone(i), jr.key(i), steps // len(RECORDED)) for i in RECORDED]
+    column = lambda name: np.concatenate([getattr(part, name) for part in parts])
+    names = ('obs', 'action', 'reward', 'terminal', 'timeout', 'next_obs')
+    return Dataset.from_columns(Columns(*map(column, names), low=parts[0].low, high=parts[0].high))
+
+
+def estimates(world: World, data: Dataset, fits: int, samples: int = 4, **settings: Any) -> Fits:
+    """Fits of all ten policies; `settings` of FQE instead of the world's."""
+    boundary = Boundary.blank(world.env.spec)
+    return judge(world.policies, boundary, data, replace(world.cfg, **settings), fits, samples)
+
+
+def endless(data: Dataset) -> Dataset:
+    """The recording as if the task never ended: what a bootstrap through its ends would learn from."""
+    return data.with_columns(mask=np.ones_like(data.mask))
+
+
+def compared(found: Fits, truth: np.ndarray) -> dict[str, Any]:
+    """Rank correlation and errors of estimates [P, F] against true values [P]."""
+    values = [interval(row) for row in found.value]
+    error = np.abs(np.array([one.mean for one in values]) - truth)
+    inside = [one.low is not None and one.low <= x <= one.high for one, x in zip(values, truth, strict=True)]
+    return {
+        'rank_correlation': round(float(spearmanr([one.mean for one in values], truth).statistic), 3),
+        'mean_error': round(float(error.mean()), 4),
+        'largest_error': round(float(error.max()), 4),
+        'intervals_with_the_truth': int(sum(inside)),
+        'largest_drift': round(float(found.drift.max()), 4),
+        'estimates': [{name: asdict(one)[name] for name in ('mean', 'low', 'high')} for one in values],
+    }
+
+
+def study(world: World, episodes: int, steps: int, fits: int) -> dict[str, Any]:
+    """A world with its controls."""
+    played, data = truths(world, episodes), recording(world, steps)
+    truth = played.mean(1)
+    found = {
+        'fqe': estimates(world, data, fits),
+        f'control: gamma {WRONG}': estimates(world, data, fits, gamma=WRONG),
+        'control: bootstrap through ends': estimates(world, endless(data), fits),
+    }
+    result = {
+        'settings': asdict(world.cfg) | {'fits': fits, 'recorded_steps': len(data), 'played_episodes': episodes},
+        'true_returns': truth.round(4).tolist(),
+        'standard_errors': (played.std(1) / episodes**0.5).round(4).tolist(),
+    }
+    if isinstance(world.env, GridWorld):
+        result['exact'] = exact(world).round(4).tolist()
+    return result | {name: compared(one, truth) for name, one in found.items()}
+
+
+def draw(studies: dict[str, dict[str, Any]], path: Path) -> None:
+    """Estimates over true returns, a panel for each world."""
+    labels = [(name, 'true discounted return', 'estimate') for name in studies]
+    figure, axes = board('Fitted Q evaluation of ten policies, without playing them', labels, 3.8)
+    for ax, one in zip(axes, studies.values(), strict=True):
+        truth = np.array(one['true_returns'])
+        top = 1.35 * truth.max()
+        ax.plot([0, top], [0, top], color=canvas.EDGE, linewidth=1)
+        for k, name in enumerate(name for name in one if name == 'fqe' or name.startswith('control')):
+            rows = one[name]['estimates']
+            mean, low, high = (np.array([row[part] for row in rows]) for part in ('mean', 'low', 'high'))
+            style = look(k, False) | {'linestyle': 'none', 'markersize': 5, 'capsize': 2.5, 'elinewidth': 1.1}
+            ax.errorbar(truth, mean, [mean - low, high - mean], label=name.replace('fqe', 'FQE'), **style)
+        ax.set(xlim=(-0.03, 1.08 * truth.max()), ylim=(-0.1, top))
+        ax.legend(frameon=False, fontsize=8, labelcolor=canvas.SOFT, loc='upper left')
+    canvas.png(figure, path)
+
+
+def main() -> None:
+    """Measure both worlds, write table and figure; exit code 1 where a mark is missed or a control meets it."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    studies = {
+        'grid world': study(grid(steps=10_000), 2000, 60_000, 5),
+        'maze': study(maze('medium', steps=10_000), 2000, 60_000, 5),
+    }
+    for name, one in studies.items():
+        for part in (part for part in one.values() if isinstance(part, dict) and 'mean_error' in part):
+            print(name, {key: value for key, value in part.items() if key != 'estimates'})
+    result = {'command': 'python recipes/fqe.py', 'system': system(), 'marks': {'rank': RANK, 'error': ERROR}}
+    (HERE / 'results' / 'fqe.json').write_text(json.dumps(result | studies, indent=1) + '\n')
+    draw(studies, HERE.parent / 'docs' / 'images' / 'fqe.png')
+
+
+if __name__ == '__main__':
+    main()
