@@ -16,9 +16,8 @@ def recording(n=200, width=3, **changes):
     states = g.normal(size=(n + 1, width)).astype(np.float32)
     terminal = np.isin(np.arange(n), [30, 80, 199])
     timeout = np.arange(n) == 150
-    columns = Columns(
-        states[:-1], np.full((n, 2), 0.5, np.float32), np.ones(n, np.float32), terminal, timeout, states[1:]
-    )
+    after = states[1:] + (terminal | timeout)[:, None]  # what was seen before the reset
+    columns = Columns(states[:-1], np.full((n, 2), 0.5, np.float32), np.ones(n, np.float32), terminal, timeout, after)
     return replace(columns, **changes)
 
 

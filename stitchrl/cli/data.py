@@ -1,4 +1,4 @@
-"""`stitch data inspect PATH`, `make NAME`, `collect ENV`: look at recordings, and make some."""
+"""`stitch data`: look at recordings, mend them, cut them up, and make some."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from stitchrl.cli import data_collect, data_make
+from stitchrl.cli import data_check, data_collect, data_edit, data_make
 from stitchrl.data.formats import FORMATS
 
 
@@ -44,7 +44,7 @@ def inspect(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser('stitch data', description='Look at recordings, and make some.')
+    parser = argparse.ArgumentParser('stitch data', description='Look at recordings, mend them, cut them up, and make some.')
     verbs = parser.add_subparsers(dest='verb', required=True)
     verb = verbs.add_parser(
         'inspect',
@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument('--report', metavar='FILE', help='also write it as a page, such as recording.html')
     verb.add_argument('--json', action='store_true', help='everything as JSON')
     verb.set_defaults(run=inspect)
+    data_check.add(verbs)
+    data_edit.add(verbs)
     data_make.add(verbs)
     data_collect.add(verbs)
     return parser

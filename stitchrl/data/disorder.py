@@ -67,7 +67,7 @@ def _clock(columns: Columns) -> Iterator[Finding]:
     if (rows := np.flatnonzero(step == 0) + 1).size:
         what = 'the same time as one row before, within an episode'
         yield warning('times', what, 'leave out rows that were recorded twice', rows)
-    if (rows := np.flatnonzero(step > order.LATE * median) + 1).size:
+    if (rows := np.flatnonzero(order.late(columns)) + 1).size:
         what = f'{step[rows[0] - 1]:.4g} s after the row before, where {median:.4g} s are usual: rows are missing'
         yield warning('times', what, f'mark the row before in timeouts, {FIX}', rows)
 
@@ -114,18 +114,18 @@ def _no_last(columns: Columns, ends: np.ndarray, holes: np.ndarray) -> Iterator[
     last, own = columns.next_obs[cut], columns.obs[cut]
     within = tuple(range(1, last.ndim))
     nothing = ~last.any(axis=within) & own.any(axis=within)
-    again = ~differ(last, own) & ~nothing & _moves(columns, ends)
+    again = ~differ(last, own) & ~nothing & _moves(columns.obs, columns.next_obs, ends)
     for found, what in ((nothing, 'all zeros'), (again, 'the same observation again')):
         if found.any():
             what = f'{what} behind the last step of an episode that was cut: its value is taken from there'
             yield warning('next_observations', what, fix, cut[found])
 
 
-def _moves(columns: Columns, ends: np.ndarray) -> bool:
+def _moves(obs: np.ndarray, after: np.ndarray, ends: np.ndarray) -> bool:
     """Whether hardly any step within an episode leaves the observation as it was."""
     rows = np.flatnonzero(~ends)
     rows = rows[:: max(1, len(rows) // SAMPLE)]
-    return len(rows) > 0 and bool(differ(columns.next_obs[rows], columns.obs[rows]).mean() > order.MOST)
+    return len(rows) > 0 and bool(differ(after[rows], obs[rows]).mean() > order.MOST)
 
 
 def _copies(columns: Columns, ends: np.ndarray) -> Iterator[Finding]:

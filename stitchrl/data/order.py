@@ -9,7 +9,13 @@ from stitchrl.data.columns import Columns
 from stitchrl.data.episodes import differ, flagged, gaps
 
 LATE = 1.75  # a step of the clock longer than so many median ones: at least one row was lost
+RARE = 0.1  # share of such steps up to which the clock counts as regular
 MOST = 0.9  # share of rows that agree with a shift before it is called one
+
+
+def numbers(columns: Columns) -> np.ndarray:
+    """The recorder's number of each row, [N] int; all alike where it wrote none."""
+    return np.zeros(len(columns), np.int64) if columns.episode is None else columns.episode
 
 
 def starts(episode: np.ndarray) -> np.ndarray:
@@ -26,10 +32,7 @@ def returning(episode: np.ndarray) -> np.ndarray:
 
 def unmarked(columns: Columns) -> np.ndarray:
     """Rows behind which the recorder's number changes though no flag is set, bool [N]."""
-    found = np.zeros(len(columns), bool)
-    if columns.episode is not None:
-        found[:-1] = columns.episode[1:] != columns.episode[:-1]
-    return found & ~flagged(columns)
+    return np.r_[np.diff(numbers(columns)) != 0, False] & ~flagged(columns)
 
 
 def clock(columns: Columns) -> tuple[np.ndarray, float]:
@@ -45,9 +48,10 @@ def clock(columns: Columns) -> tuple[np.ndarray, float]:
 
 
 def late(columns: Columns) -> np.ndarray:
-    """Rows after which the clock jumps within an episode, bool [N]."""
+    """Rows after which a regular clock jumps within an episode, bool [N]."""
     step, median = clock(columns)
-    return step > LATE * median
+    found = step > LATE * median
+    return found & (found.sum() <= RARE * (step > 0).sum())
 
 
 def shift(columns: Columns) -> int | None:
@@ -88,5 +92,5 @@ def digest(columns: Columns, rows: slice) -> bytes:
     """A hash of what was seen, done and given in these rows, and of the ends of the task."""
     made = blake2b()
     for x in (columns.obs, columns.action, columns.reward, columns.terminal):
-        made.update(np.ascontiguousarray(x[rows]))
+        made.update(np.ascontiguousarray(x[rows]).data)
     return made.digest()

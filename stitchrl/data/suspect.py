@@ -51,23 +51,25 @@ def _flags(columns: Columns) -> Iterator[Finding]:
         yield warning('timeouts', what, 'add the column, 1 on the last row of each episode that a limit ended')
 
 
-def _time_limits(columns: Columns) -> Iterator[Finding]:
-    """A time limit stored as terminal: failures happen at any length, limits all at the longest."""
+def time_limits(columns: Columns) -> np.ndarray:
+    """Rows at which a time limit seems to be stored as terminal: failures happen at any length, limits all at the
+    longest. [K] int."""
     ends = episode_ends(columns)
     last, steps = np.flatnonzero(ends), lengths(ends)
     failed = columns.terminal[last]
     longest = last[failed & (steps == steps.max())]
-    if steps.max() > 1 and len(longest) >= max(3, OFTEN * failed.sum()):
+    return longest if steps.max() > 1 and len(longest) >= max(3, OFTEN * failed.sum()) else longest[:0]
+
+
+def _time_limits(columns: Columns) -> Iterator[Finding]:
+    rows = time_limits(columns)
+    if len(rows):
         what = (
-            f'{len(longest):,} of {failed.sum():,} episodes marked terminal have the same length, '
-            f'the longest ({steps.max():,} steps): probably a time limit'
+            f'{len(rows):,} of {columns.terminal.sum():,} episodes marked terminal have the same length, '
+            f'the longest ({lengths(episode_ends(columns)).max():,} steps): probably a time limit'
         )
-        yield warning(
-            'terminals',
-            what,
-            'mark those rows in timeouts instead; as it is, their value is taken as 0',
-            longest,
-        )
+        fix = 'mark those rows in timeouts instead; as it is, their value is taken as 0'
+        yield warning('terminals', what, fix, rows)
 
 
 def _recording(columns: Columns) -> Iterator[Finding]:
