@@ -19,6 +19,8 @@ from stitchrl.data.check import check, fingerprint, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.formats import read
+from stitchrl.export import folder, runner
+from stitchrl.export.folder import Exported
 from stitchrl.loops.offline import Chunk
 from stitchrl.loops.session import Session, begin
 from stitchrl.loops.settings import Settings, configure, settings_of
@@ -157,6 +159,12 @@ def train(
     return Run(ready.run.path)
 
 
-def load_policy(path: str | Path, seed: int = 0) -> Policy:
-    """The policy of a run or of a policy folder. Corrupt where it cannot be used."""
+def load_policy(path: str | Path, seed: int = 0) -> Policy | Exported:
+    """The policy of a run, of a policy folder or of an export: NumPy in, NumPy out.
+
+    `seed`: of the agent, where there are several; an export holds one, whatever is said here. Corrupt where it cannot
+    be used, MissingExtra where an export needs a part that is not installed.
+    """
+    if (Path(path) / runner.MANIFEST).is_file():
+        return folder.load(path)
     return policy.load(path, seed)

@@ -17,6 +17,7 @@ from test_evaluate import Counting
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.errors import Corrupt, UsageError
+from stitchrl.export import runner
 from stitchrl.runs import policy
 from stitchrl.runs.policy import ABOUT, WEIGHTS, Policy
 
@@ -118,6 +119,23 @@ def test_lists_and_other_number_types_are_observations_too(saved):
         np.testing.assert_array_equal(act(obs), expected)
 
 
+@pytest.mark.parametrize(
+    ('obs', 'words'),
+    [
+        ([0, np.nan, 0], r'observation\[1\] is nan; this policy takes finite numbers only'),
+        ([[0, 1, 2], [0, 1, -np.inf]], r'observation\[1, 2\] is -inf'),
+        ([0, 0, 1e300], r'observation\[2\] is inf'),
+        (['a', 'b', 'c'], 'observation of <U1; this policy takes float32'),
+        ([1j, 0, 0], 'observation of complex128; this policy takes float32'),
+        ([0, None, 0], 'observation of object'),
+        ([[0], [0, 1]], 'inhomogeneous'),
+    ],
+)
+def test_what_is_no_number_or_not_finite_is_refused(saved, obs, words):
+    with pytest.raises(UsageError, match=words):
+        policy.load(saved('bc')[0])(obs)
+
+
 def test_memory_lasts_until_reset_is_called():
     spec = Spec(Observation((1,)), Continuous(1, (-1.0,), (1.0,)))
     act = Policy(Counting(*np.zeros((2, 1), np.float32)), Boundary.blank(spec), spec)
@@ -186,18 +204,38 @@ def test_every_flipped_bit_of_the_weights_is_noticed(saved):
             policy.load_all(folder)
 
 
+def test_every_flipped_bit_of_the_description_is_noticed(saved):
+    folder, _, _ = saved('bc')
+    content = (folder / ABOUT).read_bytes()
+    for bit in range(0, 8 * len(content), 17):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (folder / ABOUT).write_bytes(flipped)
+        with pytest.raises(Corrupt):
+            policy.load_all(folder)
+
+
+def test_a_setting_changed_without_its_seal_is_corrupt(saved):
+    """Only the seal can tell: these settings act otherwise and fit the same weights."""
+    folder, _, _ = saved('bc')
+    (folder / ABOUT).write_text((folder / ABOUT).read_text().replace('"horizon": 20', '"horizon": 21'))
+    with pytest.raises(Corrupt, match='policy.json: not as it was written'):
+        policy.load(folder)
+
+
 def test_no_folder_no_policy(tmp_path):
     with pytest.raises(Corrupt, match=f'{tmp_path / "absent"}: no usable policy'):
         policy.load(tmp_path / 'absent')
 
 
 def edit(folder, *path, value):
-    """Change one value of policy.json."""
+    """Change one value of policy.json, and its seal as well."""
     tree = json.loads((folder / ABOUT).read_text())
     node = tree
     for name in path[:-1]:
         node = node[name]
     node[path[-1]] = value
+    tree['seal'] = runner.seal(tree)
     (folder / ABOUT).write_text(json.dumps(tree))
 
 

@@ -14,6 +14,8 @@ VERBS = {
     'eval': ('stitchrl.cli.evaluate', 'let the policies of a run play episodes'),
     'play': ('stitchrl.cli.play', 'an episode as a picture that moves, without a display'),
     'report': ('stitchrl.cli.report', 'a run as one page: verdict, curves, value health, films, data'),
+    'export': ('stitchrl.cli.export', 'take the policy away: NumPy, StableHLO or ONNX'),
+    'verify': ('stitchrl.cli.verify', 'is a run, policy, export or recording whole, and can it be used?'),
     'compare': ('stitchrl.cli.compare', 'runs side by side: can these seeds tell them apart?'),
     'data': ('stitchrl.cli.data', 'look at a recording before anything is trained on it, or make one'),
     'env': ('stitchrl.cli.env', 'is this environment fit to learn in?'),

@@ -18,6 +18,7 @@ from stitchrl.core.config import from_json, to_json
 from stitchrl.core.learner import Learner
 from stitchrl.core.spec import Spec
 from stitchrl.errors import Corrupt, UsageError
+from stitchrl.export import runner
 from stitchrl.loops.evaluate import act
 from stitchrl.runs.checkpoint import digest, flatten, sync, unflatten, write_durably
 
@@ -43,16 +44,19 @@ class Policy:
     def __call__(self, obs: Any) -> np.ndarray:
         """One observation [...] to an action [A] or [], or a batch [n, ...] to [n, A] or [n].
 
-        Raises UsageError naming the width that was expected.
+        Raises UsageError naming the width or kind of number that was expected, and for numbers that are not finite.
         """
-        obs, shape = np.asarray(obs, self.spec.obs.dtype), self.spec.obs.shape
-        single = obs.shape == shape
-        if not single and obs.shape[1:] != shape:
-            many = ', '.join(map(str, ('n', *shape)))
-            raise UsageError(f'observation of shape {obs.shape}; this policy takes {shape}, or a batch ({many})')
-        batch = obs[None] if single else obs
+        batch, single = asked(obs, self.spec)
         action, self.memory = act(self.agents, self.boundary, self.memory, batch[None], jr.key(0))
         return np.asarray(action[0, 0] if single else action[0])
+
+
+def asked(obs: Any, spec: Spec) -> tuple[np.ndarray, bool]:
+    """(observations [n, ...] as the spec has them, whether it was a single one). UsageError as in Policy's call."""
+    try:
+        return runner.observations(obs, spec.obs.shape, np.dtype(spec.obs.dtype))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def without_optimisers(agents: Agent) -> Agent:
@@ -72,14 +76,14 @@ def save(folder: Path, algo: str, agents: Agent, boundary: Boundary, spec: Spec)
     hidden.mkdir(parents=True)
     tensors = flatten({'agents': without_optimisers(agents), 'boundary': boundary})
     save_file({name: np.asarray(x, order='C') for name, x in jax.device_get(tensors).items()}, hidden / WEIGHTS)
-    about = {
+    about: dict[str, Any] = {
         'algo': algo,
         'config': to_json(agents.cfg),
         'spec': spec.to_json(),
         'seeds': jax.tree.leaves(agents)[0].shape[0],
         'sha256': digest(hidden / WEIGHTS),
     }
-    write_durably(hidden / ABOUT, json.dumps(about, indent=1))
+    write_durably(hidden / ABOUT, json.dumps(about | {'seal': runner.seal(about)}, indent=1))
     sync(hidden / WEIGHTS)
     shutil.rmtree(folder, ignore_errors=True)
     hidden.replace(folder)
@@ -93,6 +97,8 @@ def load_all(folder: str | Path) -> tuple[str, Agent, Boundary, Spec]:
     folder = Path(folder)
     try:
         about = json.loads((folder / ABOUT).read_text())
+        if about['seal'] != runner.seal(about):
+            raise Corrupt(f'{folder / ABOUT}: not as it was written (its seal differs)')
         if digest(folder / WEIGHTS) != about['sha256']:
             raise Corrupt(f'{folder / WEIGHTS}: not as it was written (its hash differs)')
         tensors, module = load_file(folder / WEIGHTS), algorithm(about['algo'])
@@ -106,9 +112,13 @@ def load_all(folder: str | Path) -> tuple[str, Agent, Boundary, Spec]:
     return about['algo'], tree['agents'], tree['boundary'], spec
 
 
+def inside(folder: str | Path) -> Path:
+    """The policy folder of a run, or the policy folder itself."""
+    folder = Path(folder)
+    return folder / 'policy' if (folder / 'policy').is_dir() else folder
+
+
 def load(folder: str | Path, seed: int = 0) -> Policy:
     """The policy of one seed, from a policy folder or a run's."""
-    folder = Path(folder)
-    inner = folder / 'policy'
-    _, agents, boundary, spec = load_all(inner if inner.is_dir() else folder)
+    _, agents, boundary, spec = load_all(inside(folder))
     return Policy(agents, boundary, spec, seed)

@@ -1,0 +1,42 @@
+"""A policy as StableHLO, for whatever JAX runs on: `jax.export`, with any number of observations at a time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.export
+import numpy as np
+
+from stitchrl.core.agent import Agent
+from stitchrl.core.boundary import Boundary
+from stitchrl.core.spec import Spec
+from stitchrl.errors import MissingExtra
+from stitchrl.export.greedy import batch, greedy
+
+FILE = 'policy.stablehlo'
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+DAYS = 180  # JAX reads what was exported up to six months before: docs.jax.dev/en/latest/export/export.html
+
+
+def write(folder: Path, agent: Agent, boundary: Boundary, spec: Spec) -> None:
+    """Fill a folder. Products keep all their digits on every platform. MissingExtra without flatbuffers."""
+    tree = {'agent': agent, 'boundary': boundary}
+    with jax.default_matmul_precision('highest'):
+        exported = jax.export.export(jax.jit(lambda obs: greedy(tree, obs)), platforms=PLATFORMS)(batch(spec))
+    needs_flatbuffers()
+    (folder / FILE).write_bytes(exported.serialize())
+
+
+def load(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from observations [n, ...] to actions. ValueError for bytes that JAX does not take."""
+    needs_flatbuffers()
+    call = jax.jit(jax.export.deserialize(bytearray((folder / FILE).read_bytes())).call)
+    return lambda obs: np.asarray(call(obs))
+
+
+def needs_flatbuffers() -> None:
+    """JAX writes and reads exported programs with it."""
+    try:
+        import flatbuffers  # noqa: F401
+    except ImportError:
+        raise MissingExtra('StableHLO is written and read with flatbuffers: pip install "stitchrl[export]"') from None
