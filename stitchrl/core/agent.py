@@ -33,6 +33,11 @@ class Agent(eqx.Module):
         return data
 
     @classmethod
+    def in_parts(cls, cfg: Any) -> bool:
+        """Whether it can learn from a recording that is never in memory as a whole: it neither selects nor labels."""
+        return cls.select is Agent.select and cls.label is Agent.label
+
+    @classmethod
     def going_on(cls, cfg: Any) -> Any:
         """The settings for learning from data when acting follows, such as rates that must not end at 0."""
         return cfg

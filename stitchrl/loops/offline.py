@@ -13,6 +13,7 @@ from stitchrl.core.agent import Agent
 from stitchrl.core.learner import frozen
 from stitchrl.core.spec import Spec
 from stitchrl.data.dataset import Dataset
+from stitchrl.loops.reading import Reading
 
 CREATE, UPDATE, INSPECT = 0, 1, 2  # the streams of randomness that grow from a seed
 
@@ -22,6 +23,17 @@ class State(NamedTuple):
 
     agents: Agent  # every leaf with a leading seed axis [S]
     labels: dict[str, jax.Array]  # name -> [S, N]; {} where the algorithm has none
+
+
+class Held(NamedTuple):
+    """Data that lies on the device as a whole; `at` and `every` as of a Reading."""
+
+    data: Dataset
+    every: int  # updates between two refreshes of the agents, 0: none
+
+    def at(self, t: int) -> Dataset:
+        """The data at update t."""
+        return self.data
 
 
 class Chunk(NamedTuple):
@@ -107,7 +119,7 @@ def measure(state: State, data: Dataset, root: jax.Array, t: jax.Array, held_out
 
 def updates(
     agents: Agent,
-    data: Dataset,
+    data: Dataset | Reading,
     seed: int,
     steps: int,
     chunk: int,
@@ -120,15 +132,17 @@ def updates(
     """
     count = jax.tree.leaves(agents)[0].shape[0]
     root, k_inspect = roots(seed, count, UPDATE), roots(seed, count, INSPECT)
-    state = begin(agents, data)
+    held = data if isinstance(data, Reading) else Held(data, getattr(agents.cfg, 'refresh', 0))
+    state = begin(agents, held.at(start))
     while start < steps:
         stop, parts = min(start - start % chunk + chunk, steps), []
-        for t, size in pieces(start, stop, getattr(agents.cfg, 'refresh', 0)):
-            state, part = many(renew(state, data, t), data, root, jnp.int32(t), size)
+        for t, size in pieces(start, stop, held.every):
+            rows = held.at(t)
+            state, part = many(renew(state, rows, t), rows, root, jnp.int32(t), size)
             parts.append(part)
         each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         last = jnp.int32(stop - 1)
-        info = means(each) | means(one_row(measure(state, data, k_inspect, last, False)))
+        info = means(each) | means(one_row(measure(state, held.at(stop - 1), k_inspect, last, False)))
         if held_out is not None:
             twins = means(one_row(measure(begin(state.agents, held_out), held_out, k_inspect, last, True)))
             info |= {f'held_out/{name}': value for name, value in twins.items() if not name.endswith('/ran')}

@@ -14,6 +14,8 @@ class Settings:
 
     data: str | None = None  # the recording to learn from
     format: str | None = None  # what the recording is, where its bytes do not say
+    stream: bool = False  # the recording stays on the disk and is read in blocks, for one larger than memory
+    buffer_rows: int = 2**20  # of its rows that are in memory at a time, to draw from
     start: str | None = None  # a run of the same algorithm, whose agents go on learning here
     env: str | None = None  # where to learn by acting; after the recording, where there is one
     online_steps: int = 0  # steps to take there after the recording; without one, --steps counts them

@@ -1,6 +1,5 @@
 """What a session works through: updates on a recording, steps in an environment, or the one after the other."""
 
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -15,12 +14,15 @@ from stitchrl.core.boundary import Boundary
 from stitchrl.data.controls import shuffled
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import memory
+from stitchrl.data.survey import OnDisk
 from stitchrl.errors import UsageError
 from stitchrl.loops.inherit import inherited
 from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
 from stitchrl.loops.online import Live
 from stitchrl.loops.plan import Plan
+from stitchrl.loops.reading import Reading, admit
 from stitchrl.loops.settings import Settings
+from stitchrl.loops.space import free
 from stitchrl.loops.stream import Stream
 from stitchrl.runs.policy import without_optimisers
 
@@ -30,9 +32,9 @@ CHUNKS = (50, 100, 250, 500, 1000, 2500)
 
 class Work:
     """Steps 0 .. offline are updates on the recording, steps offline .. total are taken in `world`. Of the recording it
-    keeps what is trained on, in the agent's units."""
+    keeps what is trained on, in the agent's units; of one on the disk, what it is read with."""
 
-    def __init__(self, name: str, cfg: Any, settings: Settings, data: Dataset | None, world: Any):
+    def __init__(self, name: str, cfg: Any, settings: Settings, data: Dataset | OnDisk | None, world: Any):
         """`world`: the environment to learn in, or None. UsageError where a request cannot be meant."""
         self.name, self.algo, self.settings = name, algorithm(name).ALGO, settings
         self.cfg = self.algo.going_on(cfg) if data is not None and settings.online_steps else cfg
@@ -43,10 +45,11 @@ class Work:
         if self.offline + self.online < 1 or min(self.offline, self.online, settings.seeds - 1, cfg.batch - 1) < 0:
             got = f'steps is {cfg.steps}, online_steps {settings.online_steps} and seeds {settings.seeds}'
             raise UsageError(f'{got}; expected at least 1 step and 1 seed')
-        self.data = self.held_out = None
+        self.data: Dataset | Reading | None = None
+        self.held_out: Dataset | None = None
         if data is not None:
             self.spec = data.spec
-            self.boundary = self.take(data)
+            self.boundary = self.read(data) if isinstance(data, OnDisk) else self.take(data)
         else:
             self.spec = world.spec
             self.boundary = self.begun[1] or Boundary.without_data(self.spec, cfg.normalise, cfg.reward)
@@ -64,6 +67,20 @@ class Work:
         self.held_out = None if held_out is None else jax.device_put(boundary.inward(held_out))
         return boundary
 
+    def read(self, data: OnDisk) -> Boundary:
+        """Open the recording on the disk for training, and fit the boundary to it."""
+        admit(self.name, self.algo, self.cfg, self.settings)
+        boundary = self.begun[1] or Boundary.fit(data, self.cfg.normalise, self.cfg.reward)
+        rows, seed = self.settings.buffer_rows, self.settings.seed
+        self.data = Reading(data, boundary, self.cfg.batch, rows, seed, self.pace[0])
+        self.fits(self.data.bytes, f'a buffer of {rows:,} rows takes', 'take fewer --buffer-rows')
+        return boundary
+
+    def fits(self, size: int, what: str, fix: str) -> None:
+        """UsageError unless there is memory for `size` bytes."""
+        if size > free():
+            raise UsageError(f'{what} {size / 1e9:.1f} GB and {free() / 1e9:.1f} GB are free; {fix}')
+
     def enter(self, world: Any) -> Stream:
         """The environment to learn in. UsageError where there is none, no memory for what it will show, or an
         algorithm that cannot."""
@@ -79,12 +96,9 @@ class Work:
         plan = Plan(settings.lanes, settings.ratio, random, settings.mix if mixed else 0.0)
         rows = min(settings.capacity, 2 * self.online + 4 * settings.lanes)  # an episode takes a row more than steps
         self.bytes = memory(self.spec, rows, settings.lanes) * settings.seeds
-        if self.bytes > free():
-            raise UsageError(
-                f'the rings of {settings.seeds} seeds, {rows:,} steps each, take {self.bytes / 1e9:.1f} GB and '
-                f'{free() / 1e9:.1f} GB are free; take a smaller --capacity or fewer --seeds'
-            )
-        data = self.data if plan.mix else None
+        what = f'the rings of {settings.seeds} seeds, {rows:,} steps each, take'
+        self.fits(self.bytes, what, 'take a smaller --capacity or fewer --seeds')
+        data = self.data if plan.mix and isinstance(self.data, Dataset) else None
         return Stream(world, jax.device_put(self.boundary), data, plan, rows, settings.seed, settings.processes)
 
     @property
@@ -166,7 +180,8 @@ class Work:
         if live is not None:
             return agent.draw(live.replay, key)
         assert self.data is not None
-        return agent.draw(self.data.with_labels(agent.label(self.data)), key)
+        data = self.data.at(step) if isinstance(self.data, Reading) else self.data
+        return agent.draw(data.with_labels(agent.label(data)), key)
 
 
 def stretches(every: int, rate: float, unit: int) -> tuple[int, int]:
@@ -175,16 +190,3 @@ def stretches(every: int, rate: float, unit: int) -> tuple[int, int]:
     pieces = -(-every // wanted)
     chunk = -(-every // pieces // unit) * unit
     return chunk, chunk * pieces
-
-
-def free() -> int:
-    """Bytes of memory that the device has free; of a machine's own memory what is available."""
-    stats = jax.devices()[0].memory_stats()
-    if stats and 'bytes_limit' in stats:
-        return stats['bytes_limit'] - stats['bytes_in_use']
-    try:
-        with open('/proc/meminfo') as file:  # noqa: PTH123 - no file of ours
-            rows = dict(line.split(':') for line in file)
-        return int(rows['MemAvailable'].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')

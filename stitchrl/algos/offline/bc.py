@@ -70,6 +70,10 @@ class BC(Agent):
     def select(cls, data: Dataset, cfg: Config) -> Dataset:
         return data if cfg.best == 1.0 else data.best(cfg.best)
 
+    @classmethod
+    def in_parts(cls, cfg: Config) -> bool:
+        return cfg.best == 1.0
+
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
         out = self.actor.net(obs)
         if isinstance(self.actor.net, Deterministic):
