@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 from stitchrl.data.check import fingerprint
 from stitchrl.data.dataset import Dataset
-from stitchrl.data.formats import FORMATS, SUFFIXES, WITHIN, convert, npz, read, recognise
+from stitchrl.data.formats import FOLDERS, FORMATS, SUFFIXES, WITHIN, convert, npz, read, recognise
 from stitchrl.errors import BadData, UsageError
 
 N = 6
@@ -315,7 +315,6 @@ FILES = {
     'pickle': (b'\x80\x04\x95', 'pickle, which could run code and is never opened'),
     'lfs': (b'version https://git-lfs.github.com/spec/v1\noid', 'git lfs pull'),
     'gzip': (b'\x1f\x8b\x08\x00', 'unpack it first'),
-    'parquet': (b'PAR1....', 'Parquet; of a Minari dataset name the folder'),
     'arrow': (b'ARROW1....', 'Arrow; of a Minari dataset name the folder'),
 }
 
@@ -340,12 +339,12 @@ def test_a_name_that_lies(tmp_path):
 
 
 def test_unknown_format(tmp_path, kind):
-    with pytest.raises(UsageError, match="'csv' is not known; choose from hdf5, npz, ogbench, minari"):
-        read(written(tmp_path, kind), 'csv')
+    with pytest.raises(UsageError, match="'xlsx' is not known; choose from hdf5, npz, ogbench, minari"):
+        read(written(tmp_path, kind), 'xlsx')
 
 
 def test_every_suffix_names_a_format():
-    assert set(SUFFIXES.values()) == set(FORMATS) - set(WITHIN)
+    assert set(SUFFIXES.values()) == set(FORMATS) - set(WITHIN) - set(FOLDERS)
 
 
 def test_paths(tmp_path):
@@ -485,7 +484,7 @@ def test_values_in_other_files_are_refused(tmp_path):
 
 
 def test_hdf5_that_holds_something_else(tmp_path):
-    path = write_hdf5(tmp_path / 'x.hdf5', {'data/demo_0/obs': np.ones(3)} | {f'n{i:02}': 1 for i in range(20)})
+    path = write_hdf5(tmp_path / 'x.hdf5', {'data/walk_0/obs': np.ones(3)} | {f'n{i:02}': 1 for i in range(20)})
     refused(path, 'no column observations', 'found data, n00', ', ...')
     refused(write_hdf5(tmp_path / 'y.hdf5', good(rewards=None, **{'rewards/x': 1})), 'rewards is a group')
     refused(write_hdf5(tmp_path / 'z.hdf5', good(rewards=h5py.Empty('f4'))), 'rewards has no shape')

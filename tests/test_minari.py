@@ -14,7 +14,7 @@ import pytest
 
 from stitchrl.data.check import check
 from stitchrl.data.dataset import Dataset
-from stitchrl.data.formats import convert, minari, read
+from stitchrl.data.formats import convert, folders, minari, read
 from stitchrl.data.formats.trajectories import natural
 from stitchrl.errors import BadData, MissingExtra
 
@@ -66,7 +66,7 @@ def test_the_folder_its_data_and_its_file_are_the_same(tmp_path):
     assert read(alone).low is None
     assert len(read(alone, 'minari')) == len(read(folder, 'minari')) == 5
     refused(alone, 'no column observations', 'found episode_0', format='hdf5')
-    refused(folder, 'read as npz was asked for, but it is a Minari folder', format='npz')
+    refused(folder, 'read as npz was asked for, but it is a folder of minari', format='npz')
 
 
 def test_a_folder_that_is_no_dataset(tmp_path):
@@ -201,7 +201,7 @@ def test_metadata_that_are_no_json(write, text):
 
 def test_too_much_metadata(write, monkeypatch):
     folder = write(walk())
-    monkeypatch.setattr(minari, 'MAX_JSON', 100)
+    monkeypatch.setattr(folders, 'MAX_JSON', 100)
     refused(folder, 'more than 100 bytes of JSON')
 
 
@@ -346,7 +346,7 @@ ODD = {
     ),
     'text': ({'rewards': pa.array(['a'] * 4)}, ['rewards holds']),
     'images as files': ({'observations': pa.array([b'\xff\xd8\xff'] * 4)}, ['observations holds']),
-    'rows of any length': ({'actions': pa.array([[1.0]] * 4)}, ['actions holds']),
+    'rows of any length': ({'actions': pa.array([[1.0], [1.0, 2.0]] * 2)}, ['actions, row 1: 2 numbers, but the first']),
     'dates': ({'rewards': pa.array([0] * 4, pa.timestamp('s'))}, ['rewards holds']),
 }
 

@@ -1,6 +1,8 @@
-"""Readers of recordings: one file per format, each `read(path) -> Columns`. Imports no JAX.
+"""Readers of recordings: one file per format, each `read(path) -> Columns`, or `read(path, choice)` where it has
+CHOICES. Imports no JAX.
 
 The kind is told by the bytes and by what is in the file, not by the name; a name that claims another kind is refused.
+Only CSV, which is text like any other, is told by its name.
 """
 
 import difflib
@@ -8,37 +10,57 @@ import os
 import stat
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from stitchrl.data.columns import Columns
-from stitchrl.errors import BadData, UsageError
+from stitchrl.data.formats.choice import Choice, check
+from stitchrl.errors import BadData, MissingExtra, UsageError
 
 FORMATS = {
     'hdf5': 'stitchrl.data.formats.hdf5',
     'npz': 'stitchrl.data.formats.npz',
     'ogbench': 'stitchrl.data.formats.ogbench',
     'minari': 'stitchrl.data.formats.minari',
+    'robomimic': 'stitchrl.data.formats.robomimic',
+    'lerobot': 'stitchrl.data.formats.lerobot',
+    'csv': 'stitchrl.data.formats.csv_table',
+    'parquet': 'stitchrl.data.formats.parquet',
 }
-WITHIN = {'ogbench': 'npz', 'minari': 'hdf5'}  # a format whose files have the bytes of another
-SUFFIXES = {'.hdf5': 'hdf5', '.h5': 'hdf5', '.hdf': 'hdf5', '.npz': 'npz'}
+WITHIN = {'ogbench': 'npz', 'minari': 'hdf5', 'robomimic': 'hdf5'}  # a format whose files have the bytes of another
+FOLDERS = {'minari': 'metadata.json', 'lerobot': 'meta/info.json'}  # formats of folders, and what tells them
+SUFFIXES = {
+    '.hdf5': 'hdf5',
+    '.h5': 'hdf5',
+    '.hdf': 'hdf5',
+    '.npz': 'npz',
+    '.csv': 'csv',
+    '.tsv': 'csv',
+    '.parquet': 'parquet',
+    '.pq': 'parquet',
+}
 HDF5 = b'\x89HDF\r\n\x1a\n'
-SIGNATURES = {HDF5: 'hdf5', b'PK\x03\x04': 'npz', b'PK\x05\x06': 'npz'}
+SIGNATURES = {HDF5: 'hdf5', b'PK\x03\x04': 'npz', b'PK\x05\x06': 'npz', b'PAR1': 'parquet'}
 OTHERS = {  # kinds that people try, and what to do with them
     b'\x93NUMPY': 'a single numpy array; save the columns together with np.savez',
-    b'PAR1': 'Parquet; of a Minari dataset name the folder, of other tables save the columns with np.savez',
-    b'ARROW1': 'Arrow; of a Minari dataset name the folder, of other tables save the columns with np.savez',
+    b'ARROW1': 'Arrow; of a Minari dataset name the folder, of other tables save the columns as Parquet',
     b'\x1f\x8b': 'gzip; unpack it first',
     b'\x80': 'a pickle, which could run code and is never opened; save the arrays with np.savez',
     b'version https://git-lfs': 'a Git LFS pointer, not the data; run git lfs pull',
 }
+NONE = Choice()
 
 
-def read(path: str | Path, format: str | None = None) -> Columns:
+def read(path: str | Path, format: str | None = None, choice: Choice = NONE) -> Columns:
     """The columns of the recording at `path`, as numpy arrays in the recorder's own units.
 
-    `format` is one of FORMATS; None: told by what is in the file. Raises UsageError for a path or format that does
-    not exist, BadData for a file that cannot be used, MissingExtra where a part to read it with is not installed.
+    `format` is one of FORMATS; None: told by what is in the file. `choice`: which columns mean what, where the format
+    leaves that open. Raises UsageError for a path, format or choice that will not do, BadData for a file that cannot be
+    used, MissingExtra where a part to read it with is not installed.
     """
-    return import_module(FORMATS[kind(path, format)]).read(Path(path))
+    path, found = Path(path), kind(path, format)
+    able = getattr(module := _module(path, found), 'CHOICES', ())
+    check(path, choice, found, able)
+    return module.read(path, choice) if able else module.read(path)
 
 
 def kind(path: str | Path, format: str | None = None) -> str:
@@ -47,10 +69,32 @@ def kind(path: str | Path, format: str | None = None) -> str:
     if format is not None and format not in FORMATS:
         raise UsageError(f'format {format!r} is not known; choose from {", ".join(FORMATS)}')
     _check_path(path)
-    if path.is_dir():
-        if format not in (None, 'minari'):
-            raise BadData(f'{path}: read as {format} was asked for, but it is a Minari folder. Fix: --format minari')
-        return 'minari'
+    return _of_folder(path, format) if path.is_dir() else _of_file(path, format)
+
+
+def _module(path: Path, name: str) -> ModuleType:
+    try:
+        return import_module(FORMATS[name])
+    except ModuleNotFoundError as error:
+        if error.name != 'pyarrow':
+            raise
+        raise MissingExtra(f'{path}: {name} needs pyarrow: pip install "stitchrl[tables]"') from None
+
+
+def _of_folder(path: Path, format: str | None) -> str:
+    found = next(name for name, file in FOLDERS.items() if _holds(path, file))
+    if format not in (None, found):
+        raise BadData(f'{path}: read as {format} was asked for, but it is a folder of {found}. Fix: --format {found}')
+    return found
+
+
+def _holds(path: Path, file: str) -> bool:
+    return (path / file).is_file() or (file == FOLDERS['minari'] and (path / 'data' / file).is_file())
+
+
+def _of_file(path: Path, format: str | None) -> str:
+    if format in FOLDERS and format not in WITHIN:
+        raise BadData(f'{path}: read as {format} was asked for, but it is a file. Fix: name the folder of the dataset')
     found = format if format in WITHIN else _plain(path, format)
     if found in WITHIN and recognise(path) != WITHIN[found]:
         what = f'its bytes are {recognise(path) or _looks(path)}'
@@ -60,18 +104,20 @@ def kind(path: str | Path, format: str | None = None) -> str:
 
 def _plain(path: Path, format: str | None) -> str:
     """The format by bytes and contents; BadData where name or request say another one."""
-    kind, claimed = recognise(path), SUFFIXES.get(path.suffix.lower())
-    if kind is None:
+    found, claimed = recognise(path), SUFFIXES.get(path.suffix.lower())
+    if found is None and (format or claimed) == 'csv' and _text(path):
+        found = 'csv'
+    if found is None:
         raise BadData(f'{path}: not {_either(format or claimed)}; it looks like {_looks(path)}')
-    if format not in (None, kind):
-        raise BadData(f'{path}: read as {format} was asked for, but its bytes are {kind}. Fix: --format {kind}')
-    if format is None and claimed not in (None, kind):
+    if format not in (None, found):
+        raise BadData(f'{path}: read as {format} was asked for, but its bytes are {found}. Fix: --format {found}')
+    if format is None and claimed not in (None, found):
         raise BadData(
-            f'{path}: the name says {claimed}, but its bytes are {kind}. '
-            f'Fix: rename it to {path.with_suffix("." + kind).name}, or pass --format {kind}'
+            f'{path}: the name says {claimed}, but its bytes are {found}. '
+            f'Fix: rename it to {path.with_suffix("." + found).name}, or pass --format {found}'
         )
-    within = next(name for name, outer in WITHIN.items() if outer == kind)
-    return within if format is None and import_module(FORMATS[within]).claims(path) else kind
+    within = (name for name, outer in WITHIN.items() if outer == found and format is None)
+    return next((name for name in within if import_module(FORMATS[name]).claims(path)), found)
 
 
 def recognise(path: Path) -> str | None:
@@ -108,9 +154,9 @@ def _check_path(path: Path) -> None:
 
 
 def _check_folder(path: Path) -> None:
-    if import_module(FORMATS['minari']).data_folder(path) is None:
-        want = 'expected one file, or the folder of a Minari dataset with metadata.json in it'
-        raise BadData(f'{path}: is a folder, {want}. Fix: name the data file itself')
+    if not any(_holds(path, file) for file in FOLDERS.values()):
+        want = ' or '.join(f'of {kind} with {file} in it' for kind, file in FOLDERS.items())
+        raise BadData(f'{path}: is a folder, expected one file, or a folder {want}. Fix: name the data file itself')
 
 
 def _nearest(path: Path) -> str:
@@ -124,7 +170,15 @@ def _nearest(path: Path) -> str:
 
 
 def _either(kind: str | None) -> str:
-    return kind or ' or '.join(name for name in FORMATS if name not in WITHIN)
+    return kind or ' or '.join(name for name in FORMATS if name not in WITHIN and name not in FOLDERS)
+
+
+def _text(path: Path) -> bool:
+    """Whether a file begins like text."""
+    with path.open('rb') as file:
+        head = file.read(1024)
+    known = any(head.startswith(signature) for signature in OTHERS)
+    return not known and all(byte >= 32 or byte in b'\t\r\n' for byte in head)
 
 
 def _looks(path: Path) -> str:
@@ -134,5 +188,6 @@ def _looks(path: Path) -> str:
     for signature, words in OTHERS.items():
         if head.startswith(signature):
             return words
-    kind = 'text' if all(32 <= byte < 127 or byte in b'\t\r\n' for byte in head) else 'binary data of another kind'
-    return f'{kind} (it begins with {head[:16]!r}). Fix: save the columns with np.savez'
+    if _text(path) and all(byte < 127 for byte in head):
+        return f'text (it begins with {head[:16]!r}). Fix: of a table pass --format csv'
+    return f'binary data of another kind (it begins with {head[:16]!r}). Fix: save the columns with np.savez'

@@ -19,10 +19,12 @@ NAMES = {  # field of Columns -> the names it may have in a file; the first one 
     'low': ('action_low',),
     'high': ('action_high',),
 }
+EXTRAS = {'episode': 'episode_ids', 'time': 'times'}  # what a recorder noted beside them; names of our own writers
 AMBIGUOUS = ('dones', 'done')  # does not say whether the task ended or only the recording
 MAX_BYTES = 2**35  # 32 GiB of columns, declared
 MAX_RATIO, SMALL_BYTES = 300, 2**28  # a larger file that unpacks to more than 300 times itself is no recording
-FLAGS = ('terminal', 'timeout', 'mask', 'valid')
+FLAGS = ('terminal', 'timeout', 'mask', 'valid', 'done', 'success')
+COUNTERS = ('episode', 'frame')  # whole numbers, beside the clock
 DAMAGE = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 
 
@@ -50,6 +52,7 @@ def choose(path: Path, has: Callable[[str], bool], found: list[str]) -> tuple[di
         if present:
             names[field] = present[0]
             notes += [f'{name}: not used, {present[0]} means the same' for name in present[1:]]
+    names |= {field: name for field, name in EXTRAS.items() if has(name)}
     for field, hint in (('obs', ''), ('action', ''), ('reward', '; zeros will do for cloning')):
         if field not in names:
             raise missing(path, ' or '.join(NAMES[field]), found, hint)
@@ -105,10 +108,12 @@ def convert(path: Path, field: str, name: str, x: np.ndarray, notes: list[str]) 
     """One column as `Columns` wants it; appends to `notes` what was decided. Raises BadData."""
     if x.ndim == 0 and field not in ('low', 'high'):
         raise BadData(f'{path}: {name} is a single number. Fix: save one row per step')
-    if field in ('reward', *FLAGS) and x.ndim == 2 and x.shape[1] == 1:
+    if field in ('reward', 'time', *FLAGS, *COUNTERS) and x.ndim == 2 and x.shape[1] == 1:
         x = x[:, 0]
     if field in FLAGS:
         return _flags(path, name, x)
+    if field in ('time', *COUNTERS):
+        return _recorded(path, field, name, x)
     if field == 'action' and x.dtype.kind in 'biu':
         return _choices(path, name, x)
     if field in ('obs', 'next_obs') and x.dtype == np.uint8 and x.ndim > 2:  # images
@@ -130,6 +135,17 @@ def _flags(path: Path, name: str, x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x, dtype=bool)
 
 
+def _recorded(path: Path, field: str, name: str, x: np.ndarray) -> np.ndarray:
+    """The clock as float64, numbers of episodes and frames as int64."""
+    kind, what = (np.int64, 'whole number') if field in COUNTERS else (np.float64, 'number of seconds')
+    if x.ndim != 1:
+        raise BadData(f'{path}: {name} has {x.ndim} dimensions. Fix: save one {what} per row')
+    whole = field == 'time' or x.dtype.kind != 'f' or ((np.abs(x) < 2**53) & (x == np.trunc(x)))
+    if len(bad := np.flatnonzero(~np.broadcast_to(whole, len(x)))):
+        raise BadData(f'{path}: {name}, row {bad[0]:,}: {x[bad[0]]:g} is no {what}. Fix: save one per row')
+    return np.ascontiguousarray(x, dtype=kind)
+
+
 def _choices(path: Path, name: str, x: np.ndarray) -> np.ndarray:
     x = x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x
     if x.ndim != 1:
@@ -149,7 +165,8 @@ def assemble(columns: dict[str, np.ndarray], names: dict[str, str], notes: list[
     """`Columns` of converted arrays. Without a terminals column no step is taken as an end of the task."""
     bounds = {field: columns.pop(field) for field in ('low', 'high') if field in columns}
     action = columns['action']
-    said = [f'{name}: read as {NAMES[field][0]}' for field, name in names.items() if name != NAMES[field][0]]
+    first = {field: synonyms[0] for field, synonyms in NAMES.items()} | EXTRAS
+    said = [f'{name}: read as {first[field]}' for field, name in names.items() if name != first[field]]
     if 'terminal' not in columns:
         said.append('no terminals column: no step is taken as an end of the task')
         columns['terminal'] = np.zeros(len(columns['obs']), bool)

@@ -1,31 +1,48 @@
 """D4RL-style HDF5: one dataset per column at the top of the file; everything else in it is left alone.
 
-Opened as data from a stranger: what reaches into other files (links, external storage, virtual datasets) is
-refused, and sizes are checked before the first byte of a column is read.
+What every reader of HDF5 here opens a file with. It comes from a stranger: what reaches into other files (links,
+external storage, virtual datasets) is refused; sizes are checked before the first byte of a column is read, and each
+packed chunk before it is unpacked; only the packings that HDF5 and h5py ship are undone.
 """
 
 import math
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
 import h5py.h5l as h5l
 import numpy as np
 
 from stitchrl.data.columns import Columns
-from stitchrl.data.formats.convert import assemble, choose, convert, guard_dtype, guard_size, reading
+from stitchrl.data.formats.convert import assemble, choose, convert, guard_dtype, guard_size, human, reading
 from stitchrl.errors import BadData
 
 SHOWN = 13  # names in a message, and one to know that there are more
+DEFLATE, SHUFFLE, FLETCHER, LZF = 1, 2, 3, 32000
+PACKINGS = {DEFLATE, SHUFFLE, FLETCHER, LZF}
+DEFLATE_RATIO = 1032  # no deflate stream unpacks to more
+SAFE_BYTES = 2**26  # what a chunk may unpack to without a closer look
+
+Key = TypeVar('Key')
 
 
 def read(path: Path) -> Columns:
     """The columns of an HDF5 file. Raises BadData, with the column and a fix, for what cannot be used."""
     with reading(path, 'HDF5'), h5py.File(path, 'r') as file:
         names, notes = choose(path, lambda name: has(file, name), listing(file))
-        sets = {field: dataset(path, file, name) for field, name in names.items()}
-        guard_size(path, {names[field]: (data.shape, declared(data)) for field, data in sets.items()})
-        columns = {field: convert(path, field, names[field], data[()], notes) for field, data in sets.items()}
+        arrays = load(path, {field: dataset(path, file, name) for field, name in names.items()})
+        columns = {field: convert(path, field, names[field], x, notes) for field, x in arrays.items()}
     return assemble(columns, names, notes)
+
+
+def load(path: Path, sets: Mapping[Key, h5py.Dataset]) -> dict[Key, np.ndarray]:
+    """The arrays of `sets`, if all of them fit together by what they declare and what is stored of them."""
+    guard_size(path, {str(data.name).lstrip('/'): (data.shape, declared(data)) for data in sets.values()})
+    for data in sets.values():
+        guard_chunks(path, data)
+    return {key: data[()] for key, data in sets.items()}
 
 
 def has(group: h5py.Group, name: str) -> bool:
@@ -34,8 +51,16 @@ def has(group: h5py.Group, name: str) -> bool:
 
 
 def listing(group: h5py.Group, most: int = SHOWN) -> list[str]:
-    """The first `most` names in a group; never all of a million."""
-    return [group.id.get_objname_by_idx(i).decode(errors='replace') for i in range(min(most, len(group)))]
+    """The first `most` names in a group, in the order in which they lie there; never all of a million."""
+    found: list[str] = []
+
+    def add(name: bytes) -> bool | None:
+        found.append(name.decode(errors='replace'))
+        return True if len(found) >= most else None
+
+    # any other order would first sort them all
+    group.id.links.iterate(add, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
+    return found
 
 
 def member(path: Path, group: h5py.Group, name: str) -> h5py.Dataset | h5py.Group | h5py.Datatype:
@@ -44,6 +69,14 @@ def member(path: Path, group: h5py.Group, name: str) -> h5py.Dataset | h5py.Grou
         said = label(group, name)
         raise BadData(f'{path}: {said} is a link, which is never followed. Fix: copy the data itself into the file')
     return group[name]
+
+
+def subgroup(path: Path, group: h5py.Group, name: str) -> h5py.Group:
+    """The group called `name`."""
+    item = member(path, group, name)
+    if not isinstance(item, h5py.Group):
+        raise BadData(f'{path}: {label(group, name)} is an array, expected a group. Fix: save one group per episode')
+    return item
 
 
 def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
@@ -68,3 +101,21 @@ def label(group: h5py.Group, name: str) -> str:
 def declared(data: h5py.Dataset) -> int:
     """Bytes that reading takes: the array, or one chunk where that is larger."""
     return max(math.prod(data.shape), math.prod(data.chunks or (0,))) * data.dtype.itemsize
+
+
+def guard_chunks(path: Path, data: h5py.Dataset) -> None:
+    """Refuse a dataset whose packed chunks could unpack to more than they declare."""
+    plan = data.id.get_create_plist()
+    packings = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+    if (odd := [x for x in packings if x not in PACKINGS]) or packings.count(DEFLATE) + packings.count(LZF) > 1:
+        what = f'packed with filter {odd[0]}' if odd else 'packed more than once'
+        raise BadData(f'{path}: {data.name} is {what}, which is not undone. Fix: save it with gzip, or unpacked')
+    if DEFLATE not in packings:
+        return
+    large, room = [], math.prod(data.chunks or (0,)) * data.dtype.itemsize
+    data.id.chunk_iter(lambda chunk: large.append(chunk) if chunk.size * DEFLATE_RATIO > SAFE_BYTES + room else None)
+    for chunk in large:
+        _, packed = data.id.read_direct_chunk(chunk.chunk_offset)
+        if not chunk.filter_mask and len(zlib.decompressobj().decompress(packed, room + 1)) > room:
+            what = f'a chunk of {human(room)} unpacks to more than that'
+            raise BadData(f'{path}: {data.name}: {what}. Fix: copy the file again from where it was recorded')

@@ -19,14 +19,14 @@ import numpy as np
 
 from stitchrl.data.columns import Columns
 from stitchrl.data.formats import hdf5
-from stitchrl.data.formats.convert import guard_size, missing, reading
+from stitchrl.data.formats.convert import missing, reading
+from stitchrl.data.formats.folders import inside, plain_json
 from stitchrl.data.formats.trajectories import FIELDS, Box, Episode, agree, join, natural
 from stitchrl.errors import BadData, MissingExtra
 
 FILE, ABOUT = 'main_data.hdf5', 'metadata.json'
 COUNTS = ('total_episodes', 'total_steps')
-MAX_JSON = 2**24
-MAX_EPISODES = 10**6
+MAX_EPISODES = 10**5
 MAX_PARTS, MAX_DEPTH = 32, 2  # of Dict observations
 
 
@@ -45,9 +45,9 @@ def read(path: Path) -> Columns:
     """The columns of a Minari dataset, its folder or its HDF5 file. Raises BadData, and MissingExtra for tables."""
     folder = (data_folder(path) or path) if path.is_dir() else path.parent
     file = path if path.is_file() else folder / FILE
-    about = metadata(folder / ABOUT) if path.is_dir() or path.name == FILE else {}
+    about = plain_json(inside(folder, folder / ABOUT)) if path.is_dir() or path.name == FILE else {}
     if file.is_file():
-        episodes = from_hdf5(file)
+        episodes = from_hdf5(inside(folder, file) if path.is_dir() else file)
     else:
         episodes = tables(folder).read(folder, space(about, 'observation_space'))
     agree(path, episodes, {key: about[key] for key in COUNTS if isinstance(about.get(key), int)})
@@ -61,19 +61,6 @@ def tables(folder: Path) -> ModuleType:
     except ImportError:
         raise MissingExtra(f'{folder}: Arrow and Parquet need pyarrow: pip install "stitchrl[tables]"') from None
     return minari_tables
-
-
-def metadata(path: Path) -> dict[str, Any]:
-    """metadata.json, {} where there is none. Only plain JSON: nothing it names is built or imported."""
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > MAX_JSON:
-        raise BadData(f'{path}: more than {MAX_JSON:,} bytes of JSON. Fix: take out what is not about the data')
-    with reading(path, 'JSON'):
-        tree = json.loads(path.read_text())
-    if not isinstance(tree, dict):
-        raise BadData(f'{path}: holds {type(tree).__name__}, expected an object. Fix: copy it again')
-    return tree
 
 
 def space(about: dict[str, Any], name: str) -> Box | None:
@@ -94,17 +81,13 @@ def from_hdf5(path: Path) -> dict[str, Episode]:
             raise BadData(f'{path}: {len(file):,} episodes, at most {MAX_EPISODES:,} are read. Fix: save it in parts')
         names = [name for name in hdf5.listing(file, MAX_EPISODES) if re.fullmatch(r'episode_\d+', name)]
         sets = {name: columns_of(path, file, name) for name in sorted(names, key=natural)}
-        every = {f'{name}/{part}': x for name, columns in sets.items() for part, x in columns.items()}
-        guard_size(path, {name: (x.shape, hdf5.declared(x)) for name, x in every.items()})
-        return {name: {part: x[()] for part, x in columns.items()} for name, columns in sets.items()}
+        whole = hdf5.load(path, {(name, part): x for name, columns in sets.items() for part, x in columns.items()})
+        return {name: {part: whole[name, part] for part in columns} for name, columns in sets.items()}
 
 
 def columns_of(path: Path, file: h5py.File, episode: str) -> dict[str, h5py.Dataset]:
     """The datasets of one episode by column, or by part where the observations have parts."""
-    group = hdf5.member(path, file, episode)
-    if not isinstance(group, h5py.Group):
-        raise BadData(f'{path}: {episode} is an array, expected a group. Fix: save one group per episode')
-    found = {}
+    group, found = hdf5.subgroup(path, file, episode), {}
     for field, name in FIELDS.items():
         if not hdf5.has(group, name):
             raise missing(path, f'{episode}/{name}', hdf5.listing(group))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchrl.data.columns import Columns
-from stitchrl.data.formats.convert import NAMES, assemble, choose, convert, guard_dtype, guard_size, reading
+from stitchrl.data.formats.convert import EXTRAS, NAMES, assemble, choose, convert, guard_dtype, guard_size, reading
 from stitchrl.errors import BadData
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -69,6 +69,7 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def arrays_of(columns: Columns) -> dict[str, np.ndarray]:
     """Columns as the arrays that `read` makes them of: D4RL's names, bounds included."""
     values = {names[0]: getattr(columns, field) for field, names in NAMES.items()}
+    values |= {name: getattr(columns, field) for field, name in EXTRAS.items()}
     values |= {name: np.float32(values[name]) for name in BOUNDS if values[name] is not None}
     return {name: np.asarray(x) for name, x in values.items() if x is not None}
 

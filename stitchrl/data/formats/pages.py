@@ -1,0 +1,85 @@
+"""Parquet's page headers, read without opening a page: what a column will take, whatever the footer says.
+
+A reader allocates what a page header declares before it unpacks the page. Headers are Thrift's compact protocol:
+https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+"""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+MAX_HEADER = 2**14  # bytes; statistics of numbers are short
+MAX_PAGES = 10**5  # of one file
+MAX_DEPTH = 4
+UNPACKED, PACKED, VALUES = 2, 3, {5: 1, 7: 1, 8: 1}  # field numbers; of each kind of page: where its count is
+
+
+def sizes(file: BinaryIO, start: int, length: int) -> Iterator[tuple[int, int]]:
+    """(bytes unpacked, values) of each page of a column that lies at `start` and is `length` long. ValueError for
+    headers that cannot be true.
+    """
+    at, end = start, start + length
+    while at < end:
+        file.seek(at)
+        buffer = file.read(min(MAX_HEADER, end - at))
+        header, used = struct_of(buffer, 0)
+        unpacked, packed = header.get(UNPACKED, -1), header.get(PACKED, -1)
+        values = next((header[kind].get(n, -1) for kind, n in VALUES.items() if isinstance(header.get(kind), dict)), 0)
+        at += used + packed
+        if min(unpacked, packed, values) < 0 or at > end:
+            raise ValueError(f'a page at byte {at} does not fit in its column')
+        yield unpacked, values
+
+
+def struct_of(buffer: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
+    """(field number -> value, where it ends) of a struct; what is not a number or a struct is passed over."""
+    if depth > MAX_DEPTH:
+        raise ValueError('a page header is nested too deep')
+    found: dict[int, Any] = {}
+    number = 0
+    while kind := _byte(buffer, at):
+        at += 1
+        if kind >> 4:
+            number += kind >> 4
+        else:
+            number, at = _signed(buffer, at)
+        found[number], at = _value(buffer, at, kind & 15, depth)
+    return found, at + 1
+
+
+def _value(buffer: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
+    if kind in (1, 2):  # true, false: the type is the value
+        return kind == 1, at
+    if kind == 3:
+        return _byte(buffer, at), at + 1
+    if kind in (4, 5, 6):
+        return _signed(buffer, at)
+    if kind == 7:
+        return None, at + 8
+    if kind == 8:
+        size, at = _varint(buffer, at)
+        return None, at + size
+    if kind == 12:
+        return struct_of(buffer, at, depth + 1)
+    raise ValueError(f'a page header has a field of kind {kind}')
+
+
+def _byte(buffer: bytes, at: int) -> int:
+    if at >= len(buffer):
+        raise ValueError('a page header is cut off or too long')
+    return buffer[at]
+
+
+def _varint(buffer: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = _byte(buffer, at)
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError('a number in a page header has no end')
+
+
+def _signed(buffer: bytes, at: int) -> tuple[int, int]:
+    value, at = _varint(buffer, at)
+    return value >> 1 ^ -(value & 1), at

@@ -1,0 +1,183 @@
+"""Parquet tables, one row per step. Needs the extra `tables`; imports no JAX.
+
+With D4RL's names (a column of lists for observations, say) nothing has to be chosen; that is also how `write` leaves
+a recording, with the shape of images and the bounds of actions in the schema's metadata. Other tables: `Choice`.
+What the footer declares is compared with the file and with the pages before a page is unpacked.
+"""
+
+import json
+import struct
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stitchrl.data.columns import Columns
+from stitchrl.data.formats import arrow, pages, tables
+from stitchrl.data.formats.choice import Choice
+from stitchrl.data.formats.convert import NAMES, assemble, choose, convert, guard_size, human, reading
+from stitchrl.data.formats.npz import BOUNDS, arrays_of
+from stitchrl.errors import BadData
+
+CHOICES = tables.ROLES
+MAX_FOOTER = 2**24
+KEY = b'stitchrl'  # of the schema's metadata
+ROWS = 2**16  # of a group, as written
+BYTES = {'BOOLEAN': 1, 'INT32': 4, 'FLOAT': 4}  # of one value; of all other types 8
+
+
+def read(path: Path, choice: Choice) -> Columns:
+    """The columns of a Parquet file, by D4RL's names or as chosen. BadData for what cannot be used, UsageError for a
+    choice that does not fit.
+    """
+    with opened(path) as file:
+        names = file.schema_arrow.names
+        if not choice.given() and has_names(names):
+            return plain(path, file)
+        chosen = tables.select(path, names, choice)
+        arrays, notes = chosen_arrays(path, file, chosen)
+    return tables.columns(path, arrays, [*tables.notes_of(chosen), *notes], chosen.get('episode', [''])[0])
+
+
+def has_names(names: Sequence[str]) -> bool:
+    """Whether a table has observations and actions under names of D4RL."""
+    return all(any(name in names for name in NAMES[field]) for field in ('obs', 'action'))
+
+
+def plain(path: Path, file: pq.ParquetFile) -> Columns:
+    """Columns of a table with D4RL's names."""
+    found = file.schema_arrow.names
+    names, notes = choose(path, found.__contains__, found)
+    about = metadata(path, file.schema_arrow)
+    raw = load(path, file, list(names.values()))
+    for name, shape in about.get('shapes', {}).items():
+        if name in raw:
+            raw[name] = raw[name].reshape(len(raw[name]), *shape)
+    columns = {field: convert(path, field, name, raw[name], notes) for field, name in names.items()}
+    for field, name in zip(('low', 'high'), BOUNDS, strict=True):
+        if name in about:
+            columns[field] = np.asarray(about[name], np.float32)
+    return assemble(columns, names, notes)
+
+
+def chosen_arrays(path: Path, file: pq.ParquetFile, chosen: tables.Chosen) -> tuple[dict[str, np.ndarray], list[str]]:
+    """(field -> rows, notes)."""
+    raw = load(path, file, list(dict.fromkeys(name for part in chosen.values() for name in part)))
+    arrays, notes = {}, []
+    for field, names in chosen.items():
+        x = raw[names[0]] if len(names) == 1 else np.concatenate([flat(raw[name]) for name in names], axis=1)
+        arrays[field] = convert(path, field, names[0], x, notes)
+    return arrays, notes
+
+
+def flat(x: np.ndarray) -> np.ndarray:
+    """[N, width] float32."""
+    return x.reshape(len(x), -1).astype(np.float32)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file whose footer has a believable length; whatever goes wrong in the block becomes BadData."""
+    with reading(path, 'Parquet', pa.ArrowException, struct.error):
+        with path.open('rb') as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 8))
+            tail = file.read(8)
+        if tail[4:] != b'PAR1':
+            raise ValueError('it does not end as a Parquet file')
+        (footer,) = struct.unpack('<I', tail[:4])
+        if footer > min(size - 12, MAX_FOOTER):
+            what = f'a footer of {human(footer)} in a file of {human(size)}, at most {human(MAX_FOOTER)} are read'
+            raise BadData(f'{path}: {what}. Fix: copy it again; write a large table as several files')
+        with pq.ParquetFile(path, page_checksum_verification=True) as source:
+            yield source
+
+
+def load(path: Path, file: pq.ParquetFile, names: list[str]) -> dict[str, np.ndarray]:
+    """The columns called `names`, [N] or [N, width]."""
+    found = table(path, file, names)
+    return {name: arrow.array(path, name, found[name].combine_chunks()) for name in names}
+
+
+def table(path: Path, file: pq.ParquetFile, names: list[str]) -> pa.Table:
+    """The columns called `names`; their sizes are checked before the first page is unpacked."""
+    schema = file.schema_arrow
+    guard(path, file, {name: arrow.width(path, name, schema.field(name).type) for name in names})
+    found = file.read(columns=names, use_threads=False)
+    if found.num_rows != file.metadata.num_rows:
+        raise ValueError(f'{found.num_rows} rows, but the footer says {file.metadata.num_rows}')
+    found.validate(full=True)  # offsets and lengths in the file are not taken on trust
+    return found
+
+
+def guard(path: Path, file: pq.ParquetFile, widths: dict[str, int]) -> None:
+    """Refuse columns that would not fit, by the footer's rows or by what the pages say; `widths`: bytes of a row."""
+    rows, end, count = file.metadata.num_rows, path.stat().st_size - 8, 0
+    taken = dict.fromkeys(widths, 0)
+    with path.open('rb') as source:
+        for chunk, name in chunks(file, widths):
+            start, length = place(chunk), chunk.total_compressed_size
+            if start < 4 or length < 0 or start + length > end:
+                raise ValueError(f'{name} lies outside of the file')
+            for size, values in pages.sizes(source, start, length):
+                taken[name] += max(size, values * BYTES.get(chunk.physical_type, 8))
+                count += 1
+                if count > pages.MAX_PAGES:
+                    raise BadData(f'{path}: more than {pages.MAX_PAGES:,} pages. Fix: write larger pages, or files')
+    guard_size(path, {name: ((rows,), max(rows * width, taken[name])) for name, width in widths.items()})
+
+
+def chunks(file: pq.ParquetFile, names: Container[str]) -> Iterator[tuple[Any, str]]:
+    """Each part of the columns called `names`, group after group."""
+    owners = [field.name for field in file.schema_arrow for _ in range(leaves(field.type))]
+    if len(owners) != file.metadata.num_columns:
+        raise ValueError('the schema does not fit the footer')
+    for group in range(file.metadata.num_row_groups):
+        for i, name in enumerate(owners):
+            if name in names:
+                yield file.metadata.row_group(group).column(i), name
+
+
+def leaves(kind: pa.DataType) -> int:
+    """Of how many columns of numbers a type is made."""
+    return sum(leaves(kind.field(i).type) for i in range(kind.num_fields)) if kind.num_fields else 1
+
+
+def place(chunk: Any) -> int:
+    """Where a part of a column begins."""
+    first = chunk.data_page_offset
+    return min(first, chunk.dictionary_page_offset) if chunk.has_dictionary_page else first
+
+
+def metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
+    """What `write` said of shapes and bounds; {} where another program wrote the file."""
+    text = (schema.metadata or {}).get(KEY)
+    if text is None:
+        return {}
+    tree = json.loads(text)
+    shapes = tree.get('shapes', {})
+    if not all(isinstance(n, int) and n > 0 for shape in shapes.values() for n in shape):
+        raise ValueError('the schema says shapes that are none')
+    return tree
+
+
+def write(path: Path, columns: Columns) -> None:
+    """A Parquet file that `read` makes the same columns of. Packed so that a reader's limits are never met."""
+    arrays = {name: x for name, x in arrays_of(columns).items() if name not in BOUNDS}
+    about = {name: list(x) for name, x in zip(BOUNDS, (columns.low, columns.high), strict=True) if x is not None}
+    shapes = {name: list(x.shape[1:]) for name, x in arrays.items() if x.ndim > 2}
+    text = json.dumps(about | {'shapes': shapes})
+    made = pa.table({name: column(x) for name, x in arrays.items()}).replace_schema_metadata({KEY: text})
+    options = {'compression': 'snappy', 'use_dictionary': False, 'write_statistics': False, 'write_page_checksum': True}
+    pq.write_table(made, path, row_group_size=ROWS, **options)
+
+
+def column(x: np.ndarray) -> pa.Array:
+    """[N] as numbers, [N, ...] as lists of equally many."""
+    if x.ndim == 1:
+        return pa.array(x)
+    return pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), int(np.prod(x.shape[1:])))
