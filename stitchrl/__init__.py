@@ -10,6 +10,7 @@ _PUBLIC = {
     'Policy': 'stitchrl.runs.policy',
     'load': 'stitchrl.api',
     'load_policy': 'stitchrl.api',
+    'on_disk': 'stitchrl.api',
     'train': 'stitchrl.api',
     'training': 'stitchrl.api',
 }

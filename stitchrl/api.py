@@ -7,7 +7,7 @@ action = run.policy()(observation)
 """
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from stitchrl.data.check import check, fingerprint, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.formats import read
+from stitchrl.data.survey import OnDisk, survey
 from stitchrl.export import folder, runner
 from stitchrl.export.folder import Exported
 from stitchrl.loops.offline import Chunk
@@ -80,6 +81,23 @@ def load(path: str | Path, format: str | None = None, low: Any = None, high: Any
     return load_checked(str(path), format, low, high)[0]
 
 
+def on_disk(path: str | Path, format: str | None = None, low: Any = None, high: Any = None) -> OnDisk:
+    """A recording that stays on the disk, for `train` and `training` to read in blocks: it may be larger than memory.
+
+    It is gone through once. BadData names what must not be trained on, and what cannot be read in parts.
+    """
+    return survey(path, format, low, high)
+
+
+def asked(settings: Settings) -> tuple[Dataset | OnDisk, dict[str, Any]]:
+    """(the recording that a run is to learn from, what data.json says of it)."""
+    assert settings.data is not None
+    if settings.stream:
+        data = on_disk(settings.data, settings.format)
+        return data, data.about()
+    return load_checked(settings.data, settings.format)
+
+
 def load_checked(
     path: str, format: str | None = None, low: Any = None, high: Any = None
 ) -> tuple[Dataset, dict[str, Any]]:
@@ -116,7 +134,7 @@ def about(data: Dataset) -> dict[str, Any]:
 
 
 def session(
-    algo: str, data: Dataset | None = None, preset: str = 'default', env: Any = None, **settings: Any
+    algo: str, data: Dataset | OnDisk | None = None, preset: str = 'default', env: Any = None, **settings: Any
 ) -> Session:
     """A run that is ready to go: `settings` are fields of Settings and of the algorithm's Config."""
     own = {field.name for field in fields(Settings)}
@@ -126,13 +144,15 @@ def session(
             raise unknown(name, sorted(known), algo)
     if isinstance(env, str):
         settings, env = settings | {'env': env}, None
-    asked = settings_of(algo, preset, {name: value for name, value in settings.items() if name in own})
+    request = settings_of(algo, preset, {name: value for name, value in settings.items() if name in own})
     cfg = configure(algo, preset, {name: value for name, value in settings.items() if name not in own})
-    return begin(algo, cfg, asked, data, None if data is None else about(data), None, env)
+    if isinstance(data, OnDisk):
+        return begin(algo, cfg, replace(request, stream=True), data, data.about(), None, env)
+    return begin(algo, cfg, request, data, None if data is None else about(data), None, env)
 
 
 def training(
-    algo: str, data: Dataset | None = None, preset: str = 'default', env: Any = None, **settings: Any
+    algo: str, data: Dataset | OnDisk | None = None, preset: str = 'default', env: Any = None, **settings: Any
 ) -> Iterator[Chunk]:
     """For those who own their loop: yields a Chunk (step, agents, info) after every compiled chunk of updates."""
     ready = session(algo, data, preset, env, **settings)
@@ -141,7 +161,7 @@ def training(
 
 def train(
     algo: str,
-    data: Dataset | None = None,
+    data: Dataset | OnDisk | None = None,
     preset: str = 'default',
     env: Any = None,
     watch: Watch | None = None,

@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
     args = parser.parse_args(argv)
     prepare()
-    from stitchrl.api import load_checked
+    from stitchrl.api import asked
     from stitchrl.cli.train import follow
     from stitchrl.loops.session import resume
     from stitchrl.runs.directory import RunDir
@@ -25,6 +25,5 @@ def main(argv: list[str]) -> int:
     run = RunDir.find(args.run)
     if run.state() == 'finished':
         raise UsageError(f'{run.path}: finished; nothing to resume. stitch eval {run.path} judges it again')
-    load = lambda settings: load_checked(settings.data, settings.format)
-    session, agents, step = resume(run, load, lambda text: print(f'warning: {text}'))
+    session, agents, step = resume(run, asked, lambda text: print(f'warning: {text}'))
     return follow(session, agents, step, args.json, f'as begun; going on after update {step:,}')

@@ -19,6 +19,7 @@ the recording, then --online-steps in the environment. With --eval-env or --env 
 examples: stitch train iql --data recording.hdf5 --eval-env Hopper-v5 --preset locomotion --steps 100000
           stitch train sac --env Pendulum-v1 --preset pendulum
           stitch train iql --data recording.hdf5 --env Hopper-v5 --steps 100000 --online-steps 20000
+          stitch train iql --data larger-than-memory.hdf5 --stream
 
 algorithms: {algos}
 all options of one: stitch train ALGO --help"""
@@ -104,12 +105,12 @@ def read_config(path: str, algo: str) -> dict[str, Any]:
 def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) -> int:
     """Load, say what will be done, train, tell the result."""
     prepare()
-    from stitchrl.api import load_checked
+    from stitchrl.api import asked
     from stitchrl.loops.session import begin
 
     data, about = None, None
     if settings.data is not None:
-        data, about = load_checked(settings.data, settings.format)
+        data, about = asked(settings)
         settings = replace(settings, data=about['path'])
     session = begin(algo, cfg, settings, data, about, command)
     del data  # the session has its own; nobody needs the recording twice in memory
@@ -158,6 +159,7 @@ def header(session: Any, preset: str) -> str:
             f'data: {about["path"]}, {work.offline:,} updates',
             f'      {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
         ]
+        lines += [reading(work.data)] if settings.stream else []
     if work.stream is not None:
         plan, size = work.stream.plan, work.bytes / 1e6
         lines += [
@@ -169,6 +171,15 @@ def header(session: Any, preset: str) -> str:
     judged = settings.eval_env or settings.env or 'nothing (no --eval-env)'
     lines += [f'judged in: {judged}   device: {jax.devices()[0].platform}', f'run: {session.run.path}']
     return '\n'.join(lines + [f'warning: {text}' for text in about.get('warnings', [])])
+
+
+def reading(data: Any) -> str:
+    """How a recording is read that stays on the disk."""
+    blocks, size = len(data.data.blocks), data.bytes / 1e6
+    if data.whole:
+        return f'      all of it fits into the buffer ({size:,.0f} MB), so it is read once; --stream is not needed'
+    held = f'{data.slots:,} of its {blocks:,} blocks of {data.block:,} rows'
+    return f'      stays on the disk; {held} are in memory at a time, {size:,.0f} MB'
 
 
 def Quiet() -> Any:

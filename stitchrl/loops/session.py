@@ -12,14 +12,13 @@ from stitchrl import envs
 from stitchrl.algos import algorithm
 from stitchrl.algos.fit import refuse
 from stitchrl.core.config import from_json, to_json
-from stitchrl.data.dataset import Dataset
 from stitchrl.errors import Corrupt, StitchError, UsageError
 from stitchrl.loops.evaluate import evaluate, rows
 from stitchrl.loops.offline import Chunk
 from stitchrl.loops.online import Live
 from stitchrl.loops.settings import Settings
 from stitchrl.loops.watch import Nobody, Watch
-from stitchrl.loops.work import Work
+from stitchrl.loops.work import Recording, Work
 from stitchrl.runs import checkpoint, policy
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.lock import Lock
@@ -32,7 +31,7 @@ PATIENCE = 3  # updates with a value that is not finite, after which a run stops
 class Session:
     """What a run needs, made from a request."""
 
-    def __init__(self, algo: str, cfg: Any, settings: Settings, data: Dataset | None, run: RunDir, env: Any = None):
+    def __init__(self, algo: str, cfg: Any, settings: Settings, data: Recording | None, run: RunDir, env: Any = None):
         """`env`: instead of the name `settings.env`; judged there too, unless `settings.eval_env` names another."""
         self.algo, self.settings, self.run = algo, settings, run
         self.lock: Lock | None = None  # kept from the first file that is written to the end of `go`
@@ -151,7 +150,7 @@ def begin(
     algo: str,
     cfg: Any,
     settings: Settings,
-    data: Dataset | None,
+    data: Recording | None,
     about: dict[str, Any] | None,
     command: list[str] | None,
     env: Any = None,
@@ -176,7 +175,7 @@ def begin(
 
 
 def resume(
-    run: RunDir, load: Callable[[Settings], tuple[Dataset, dict[str, Any]]], warn: Any
+    run: RunDir, load: Callable[[Settings], tuple[Recording, dict[str, Any]]], warn: Any
 ) -> tuple[Session, Any, int]:
     """(session, its state, step to go on from) of a run that stopped. Corrupt if the data is not what it was,
     UsageError while another process writes the run."""

@@ -26,6 +26,7 @@ from stitchrl.loops.space import free
 from stitchrl.loops.stream import Stream
 from stitchrl.runs.policy import without_optimisers
 
+Recording = Dataset | OnDisk
 RATE = {'cpu': 2e11}  # operations per second taken for granted when a chunk is sized, to last about a second
 CHUNKS = (50, 100, 250, 500, 1000, 2500)
 
@@ -34,7 +35,7 @@ class Work:
     """Steps 0 .. offline are updates on the recording, steps offline .. total are taken in `world`. Of the recording it
     keeps what is trained on, in the agent's units; of one on the disk, what it is read with."""
 
-    def __init__(self, name: str, cfg: Any, settings: Settings, data: Dataset | OnDisk | None, world: Any):
+    def __init__(self, name: str, cfg: Any, settings: Settings, data: Recording | None, world: Any):
         """`world`: the environment to learn in, or None. UsageError where a request cannot be meant."""
         self.name, self.algo, self.settings = name, algorithm(name).ALGO, settings
         self.cfg = self.algo.going_on(cfg) if data is not None and settings.online_steps else cfg
@@ -42,6 +43,8 @@ class Work:
         self.online = settings.online_steps if data is not None else cfg.steps
         if data is None and world is None:
             raise UsageError('nothing to learn from: name a recording (--data), an environment (--env) or both')
+        if settings.stream and not isinstance(data, OnDisk):
+            raise UsageError('stream reads a recording from the disk: name it (--data PATH, or stitchrl.on_disk(path))')
         if self.offline + self.online < 1 or min(self.offline, self.online, settings.seeds - 1, cfg.batch - 1) < 0:
             got = f'steps is {cfg.steps}, online_steps {settings.online_steps} and seeds {settings.seeds}'
             raise UsageError(f'{got}; expected at least 1 step and 1 seed')
