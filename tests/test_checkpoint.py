@@ -2,10 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -185,69 +181,3 @@ def test_half_written_folders_are_not_seen_and_go_with_the_next_save(tmp_path):
     assert latest(tmp_path, lambda _: tree(0), pytest.fail)[0] == 1
     save(tmp_path, 3, tree(3))
     assert not torn.exists()
-
-
-# One process imports everything, then forks a child per line of its input: ten kills for the price of one start.
-NURSERY = """
-import os, sys
-from pathlib import Path
-import numpy as np
-import orbax.checkpoint
-from stitchrl.runs.checkpoint import save
-
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        for step in range(1, 1000):
-            tree = {'weight': np.full((64, 64), step, np.float32), 'count': np.int32([step])}
-            save(Path(line.strip()), step, tree)
-            print(step, flush=True)
-        os._exit(1)
-    print(child, flush=True)
-    os.waitpid(child, 0)
-    print('gone', flush=True)
-"""
-
-
-@pytest.fixture
-def nursery():
-    process = subprocess.Popen(
-        [sys.executable, '-c', NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    )
-    yield process
-    process.stdin.close()
-    process.stdout.close()
-    process.kill()
-    process.wait()
-
-
-def last_words(nursery, folder, saves, moment):
-    """Step that a saving child reported last before it was killed, `moment` of a save's duration after `saves`."""
-    nursery.stdin.write(f'{folder}\n')
-    child = int(nursery.stdout.readline())
-    try:
-        for _ in range(saves):
-            start = time.monotonic()
-            reported = int(nursery.stdout.readline())
-        time.sleep(moment * (time.monotonic() - start))
-    finally:
-        os.kill(child, signal.SIGKILL)
-    while (line := nursery.stdout.readline().strip()) != 'gone':
-        reported = int(line)
-    return reported
-
-
-@pytest.mark.timeout(300)  # it waits for the disk, which others may keep busy
-def test_ten_kills_in_the_middle_of_saving_lose_nothing_that_was_reported(tmp_path, nursery):
-    rng, torn = np.random.default_rng(0), 0
-    like = {'weight': np.zeros((64, 64), np.float32), 'count': np.zeros(1, np.int32)}
-    for kill in range(10):
-        folder = tmp_path / str(kill)
-        reported = last_words(nursery, folder, int(rng.integers(1, 3)), rng.uniform(0.1, 0.9))
-        torn += bool(list(folder.glob('.step_*')))
-        step, agents = latest(folder, lambda _: like, pytest.fail)
-        assert step in (reported, reported + 1), 'a save may be complete and not yet reported, never the reverse'
-        same(agents, {'weight': np.full((64, 64), step, np.float32), 'count': np.int32([step])})
-        save(folder, step + 1, agents)
-        assert not list(folder.glob('.*')), 'what the kill left half-written is cleared by the next save'
-    assert torn, 'no kill came in the middle of a save'

@@ -16,7 +16,7 @@ from test_evaluate import Counting
 
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
-from stitchrl.errors import Corrupt, UsageError
+from stitchrl.errors import Corrupt, StitchError, UsageError
 from stitchrl.export import runner
 from stitchrl.runs import policy
 from stitchrl.runs.policy import ABOUT, WEIGHTS, Policy
@@ -170,7 +170,7 @@ def test_a_save_that_fails_leaves_the_old_policy(saved, monkeypatch):
     folder, _, spec = saved('bc')
     obs, first = observations(6), policy.load(folder)(observations(6))
     monkeypatch.setattr(policy, 'sync', lambda path: (_ for _ in ()).throw(OSError(28, 'No space left on device')))
-    with pytest.raises(OSError, match='No space left'):
+    with pytest.raises(StitchError, match='No space left'):
         policy.save(folder, 'bc', tiny.agents('bc', spec, seed=1), boundary(spec), spec)
     np.testing.assert_array_equal(policy.load(folder)(obs), first)
 

@@ -20,7 +20,8 @@ from stitchrl.core.spec import Spec
 from stitchrl.errors import Corrupt, UsageError
 from stitchrl.export import runner
 from stitchrl.loops.evaluate import act
-from stitchrl.runs.checkpoint import digest, flatten, sync, unflatten, write_durably
+from stitchrl.runs.checkpoint import aside, flatten, unflatten
+from stitchrl.runs.files import digest, sync, write_durably, writing
 
 WEIGHTS, ABOUT = 'weights.safetensors', 'policy.json'
 UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError)  # of altered JSON
@@ -67,15 +68,33 @@ def without_optimisers(agents: Agent) -> Agent:
 
 
 def save(folder: Path, algo: str, agents: Agent, boundary: Boundary, spec: Spec) -> None:
-    """Write the folder as a whole; what was there before is replaced."""
-    from safetensors.numpy import save_file
+    """Write the folder as a whole; what was there before is replaced. StitchError where the disk refuses."""
+    with writing(folder):
+        if not folder.exists() and before(folder).exists():  # a kill came between the two renames at the end
+            before(folder).replace(folder)
+        for left in folder.parent.glob(f'.{folder.name}.*'):  # by a process that was killed
+            shutil.rmtree(left)
+        with aside(folder.with_name(f'.{folder.name}.{os.getpid()}')) as hidden:
+            fill(hidden, algo, agents, boundary, spec)
+            if folder.exists():
+                folder.replace(before(folder))
+            hidden.replace(folder)
+        shutil.rmtree(before(folder), ignore_errors=True)
 
-    for left in folder.parent.glob(f'.{folder.name}.*'):  # by a process that was killed
-        shutil.rmtree(left)
-    hidden = folder.with_name(f'.{folder.name}.{os.getpid()}')
+
+def before(folder: Path) -> Path:
+    """Where the policy that is being replaced lies, for the moment between two renames."""
+    return folder.with_name(f'.{folder.name}.before')
+
+
+def fill(hidden: Path, algo: str, agents: Agent, boundary: Boundary, spec: Spec) -> None:
+    """Write the files of a policy into a new folder."""
+    from safetensors.numpy import save as pack
+
     hidden.mkdir(parents=True)
     tensors = flatten({'agents': without_optimisers(agents), 'boundary': boundary})
-    save_file({name: np.asarray(x, order='C') for name, x in jax.device_get(tensors).items()}, hidden / WEIGHTS)
+    packed = pack({name: np.asarray(x, order='C') for name, x in jax.device_get(tensors).items()})
+    (hidden / WEIGHTS).write_bytes(packed)  # written here, so that a full disk is told as one
     about: dict[str, Any] = {
         'algo': algo,
         'config': to_json(agents.cfg),
@@ -85,8 +104,6 @@ def save(folder: Path, algo: str, agents: Agent, boundary: Boundary, spec: Spec)
     }
     write_durably(hidden / ABOUT, json.dumps(about | {'seal': runner.seal(about)}, indent=1))
     sync(hidden / WEIGHTS)
-    shutil.rmtree(folder, ignore_errors=True)
-    hidden.replace(folder)
 
 
 def load_all(folder: str | Path) -> tuple[str, Agent, Boundary, Spec]:
@@ -95,6 +112,8 @@ def load_all(folder: str | Path) -> tuple[str, Agent, Boundary, Spec]:
     from safetensors.numpy import load_file
 
     folder = Path(folder)
+    if not folder.exists() and before(folder).exists():
+        folder = before(folder)
     try:
         about = json.loads((folder / ABOUT).read_text())
         if about['seal'] != runner.seal(about):
