@@ -41,8 +41,17 @@ def test_a_planted_defect_is_found(name):
 FINDERS = {
     check_module: ('_not_finite', '_outside', '_no_ends', '_swapped', '_misshapen', '_bound_errors'),
     disorder: ('_shifted', '_numbers', '_clock', '_ends_that_go_on', '_short', '_no_last', '_copies'),
-    suspect: ('_flags', '_time_limits', '_recording', '_observations', '_images', '_rewards', '_outliers')
-    + ('_actions', '_actions_alike'),
+    suspect: (
+        '_flags',
+        '_time_limits',
+        '_recording',
+        '_observations',
+        '_images',
+        '_rewards',
+        '_outliers',
+        '_actions',
+        '_actions_alike',
+    ),
 }
 
 
