@@ -18,7 +18,7 @@ from stitchrl.core.config import unknown
 from stitchrl.data.check import check, fingerprint, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
-from stitchrl.data.formats import read
+from stitchrl.data.formats import Choice, read
 from stitchrl.data.survey import OnDisk, survey
 from stitchrl.export import folder, runner
 from stitchrl.export.folder import Exported
@@ -76,9 +76,17 @@ class Run:
         return write(self.dir, Request(*paths, env=env, episodes=episodes))
 
 
-def load(path: str | Path, format: str | None = None, low: Any = None, high: Any = None) -> Dataset:
-    """A recording as a Dataset in its own units. BadData names what must not be trained on."""
-    return load_checked(str(path), format, low, high)[0]
+def load(path: str | Path, format: str | None = None, low: Any = None, high: Any = None, **columns: str) -> Dataset:
+    """A recording as a Dataset in its own units. BadData names what must not be trained on.
+
+    `columns`: which columns of a table mean what, by the fields of `stitchrl.data.formats.Choice`:
+    load('log.csv', obs='q*,dq*', action='tau*', reward='r', episode='id').
+    """
+    known = [field.name for field in fields(Choice)]
+    for name in columns:
+        if name not in known:
+            raise unknown(name, known, 'load')
+    return load_checked(str(path), format, low, high, Choice(**columns))[0]
 
 
 def on_disk(path: str | Path, format: str | None = None, low: Any = None, high: Any = None) -> OnDisk:
@@ -99,10 +107,10 @@ def asked(settings: Settings) -> tuple[Dataset | OnDisk, dict[str, Any]]:
 
 
 def load_checked(
-    path: str, format: str | None = None, low: Any = None, high: Any = None
+    path: str, format: str | None = None, low: Any = None, high: Any = None, choice: Choice | None = None
 ) -> tuple[Dataset, dict[str, Any]]:
     """(dataset, what data.json says of it)."""
-    columns = read(path, format)
+    columns = read(path, format, choice or Choice())
     return checked(columns, str(Path(path).absolute()), low, high)
 
 

@@ -42,7 +42,7 @@ def same(one, other):
 
 
 def place(folder, kind):
-    return folder / ('x.npz' if kind == 'npz' else 'x-v0')
+    return folder / (f'x{write.KINDS[kind]}' if write.KINDS[kind] else 'x-v0')
 
 
 @KINDS
@@ -128,7 +128,7 @@ def test_a_kill_in_the_middle_leaves_nothing_that_could_be_taken_for_it(tmp_path
 
 
 BAD = {
-    'another format': ('x.hdf5', 'hdf5', 'written as npz or minari'),
+    'another format': ('x.zarr', 'zarr', 'written as npz or hdf5 or parquet or minari'),
     'npz without its ending': ('x', 'npz', r'ends in \.npz'),
     'a folder named as a file': ('x.npz', 'minari', 'the name of a folder'),
     'there already': ('there-v0', 'minari', 'is there already'),

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from stitchrl.cli import data_check, data_collect, data_edit, data_make
+from stitchrl.cli import data_check, data_collect, data_convert, data_edit, data_make
 from stitchrl.data.formats import FORMATS
 
 
@@ -26,7 +26,7 @@ def inspect(args: argparse.Namespace) -> int:
     from stitchrl.data.inspect import inspect as screen
     from stitchrl.data.summary import summary
 
-    columns = read(args.path, args.format)
+    columns = read(args.path, args.format, data_convert.choice_of(args))
     findings = check(columns, args.low, args.high)
     if args.report is not None:
         from stitchrl.report.recording import write
@@ -52,13 +52,15 @@ def _parser() -> argparse.ArgumentParser:
         description='Say what a recording holds and what is wrong with it. Exit code 4 if it has errors.',
         epilog='example: stitch data inspect recording.hdf5 --low -1 --high 1',
     )
-    verb.add_argument('path', metavar='PATH', help='the recording, a file or the folder of a Minari dataset')
+    verb.add_argument('path', metavar='PATH', help='the recording, a file or the folder of a dataset')
     verb.add_argument('--format', choices=list(FORMATS), help='what it is, where its name says something else')
     verb.add_argument('--low', type=float, nargs='+', help='lower action bounds, one number or one per dimension')
     verb.add_argument('--high', type=float, nargs='+', help='upper action bounds')
     verb.add_argument('--report', metavar='FILE', help='also write it as a page, such as recording.html')
     verb.add_argument('--json', action='store_true', help='everything as JSON')
+    data_convert.add_columns(verb)
     verb.set_defaults(run=inspect)
+    data_convert.add(verbs)
     data_check.add(verbs)
     data_edit.add(verbs)
     data_make.add(verbs)

@@ -19,7 +19,7 @@ NAMES = {  # field of Columns -> the names it may have in a file; the first one 
     'low': ('action_low',),
     'high': ('action_high',),
 }
-EXTRAS = {'episode': 'episode_ids', 'time': 'times'}  # what a recorder noted beside them; names of our own writers
+EXTRAS = {'episode': 'episodes', 'time': 'times'}  # what a recorder noted beside them; names of our own writers
 AMBIGUOUS = ('dones', 'done')  # does not say whether the task ended or only the recording
 MAX_BYTES = 2**35  # 32 GiB of columns, declared
 MAX_RATIO, SMALL_BYTES = 300, 2**28  # a larger file that unpacks to more than 300 times itself is no recording

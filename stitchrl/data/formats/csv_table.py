@@ -40,7 +40,7 @@ def read(path: Path, choice: Choice) -> Columns:
         header = [name.strip() for name in header]
         chosen = tables.select(path, header, choice)
         arrays, notes = Parser(path, chosen).arrays(path, blocks(path, rows, header, chosen))
-    return tables.columns(path, arrays, [*tables.notes_of(chosen), *notes], chosen.get('episode', [''])[0])
+    return tables.columns(arrays, [*tables.notes_of(chosen), *notes])
 
 
 def table(path: Path, file: TextIO) -> Rows:

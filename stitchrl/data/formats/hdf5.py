@@ -6,6 +6,7 @@ packed chunk before it is unpacked; only the packings that HDF5 and h5py ship ar
 """
 
 import math
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from stitchrl.data.columns import Columns
 from stitchrl.data.formats.convert import assemble, choose, convert, guard_dtype, guard_size, human, reading
+from stitchrl.data.formats.npz import arrays_of
 from stitchrl.errors import BadData
 
 SHOWN = 13  # names in a message, and one to know that there are more
@@ -43,6 +45,16 @@ def load(path: Path, sets: Mapping[Key, h5py.Dataset]) -> dict[Key, np.ndarray]:
     for data in sets.values():
         guard_chunks(path, data)
     return {key: data[()] for key, data in sets.items()}
+
+
+def write(path: Path, columns: Columns) -> None:
+    """An HDF5 file that `read` makes the same columns of; not compressed, so that any rows can be read alone."""
+    with path.open('wb') as out:
+        with h5py.File(out, 'w') as file:
+            for name, x in arrays_of(columns).items():
+                file[name] = x
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def has(group: h5py.Group, name: str) -> bool:

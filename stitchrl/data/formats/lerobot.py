@@ -52,7 +52,7 @@ def read(path: Path, choice: Choice) -> Columns:
     done, won, _ = (whole.pop(field, None) for field in (*ENDS, 'frame'))
     if done is not None:
         whole['terminal'] = success(done, won, notes)
-    return tables.columns(path, whole, notes, FIXED['episode'])
+    return tables.columns(whole, notes)
 
 
 def tables_of(path: Path) -> list[Path]:
@@ -93,7 +93,7 @@ def success(done: np.ndarray, won: np.ndarray | None, notes: list[str]) -> np.nd
 
 def agree(path: Path, whole: dict[str, np.ndarray], about: dict[str, object]) -> None:
     """BadData unless the frames of each episode count from 0 and there are as many as info.json says."""
-    last = tables.last_rows(path, whole['episode'], FIXED['episode'])
+    last = tables.last_rows(whole['episode'])
     starts = np.flatnonzero(np.append(True, last[:-1])[: len(last)])
     expected = np.arange(len(last)) - np.repeat(starts, np.diff(np.append(starts, len(last))))
     if len(bad := np.flatnonzero(whole['frame'] != expected)):

@@ -6,6 +6,7 @@ What the footer declares is compared with the file and with the pages before a p
 """
 
 import json
+import os
 import struct
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ def read(path: Path, choice: Choice) -> Columns:
             return plain(path, file)
         chosen = tables.select(path, names, choice)
         arrays, notes = chosen_arrays(path, file, chosen)
-    return tables.columns(path, arrays, [*tables.notes_of(chosen), *notes], chosen.get('episode', [''])[0])
+    return tables.columns(arrays, [*tables.notes_of(chosen), *notes])
 
 
 def has_names(names: Sequence[str]) -> bool:
@@ -173,7 +174,10 @@ def write(path: Path, columns: Columns) -> None:
     text = json.dumps(about | {'shapes': shapes})
     made = pa.table({name: column(x) for name, x in arrays.items()}).replace_schema_metadata({KEY: text})
     options = {'compression': 'snappy', 'use_dictionary': False, 'write_statistics': False, 'write_page_checksum': True}
-    pq.write_table(made, path, row_group_size=ROWS, **options)
+    with path.open('wb') as out:
+        pq.write_table(made, out, row_group_size=ROWS, **options)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def column(x: np.ndarray) -> pa.Array:

@@ -55,16 +55,16 @@ def notes_of(chosen: Chosen) -> list[str]:
     return said
 
 
-def columns(path: Path, arrays: dict[str, np.ndarray], notes: list[str], id_name: str = 'episode') -> Columns:
-    """`Columns` of converted arrays by field. With ids of episodes their last rows are ends: timeouts, unless the task
-    ended there. BadData, with the row, for an id that comes back.
+def columns(arrays: dict[str, np.ndarray], notes: list[str]) -> Columns:
+    """`Columns` of converted arrays by field. With ids of episodes, the rows before another id are ends: timeouts,
+    unless the task ended there. An id that comes back later is for `check` to find.
     """
     steps = len(arrays['obs'])
     if 'reward' not in arrays:
         notes.append(NO_REWARDS)
         arrays['reward'] = np.zeros(steps, np.float32)
     if 'episode' in arrays:
-        arrays['timeout'] = cut(arrays, last_rows(path, arrays['episode'], id_name))
+        arrays['timeout'] = cut(arrays, last_rows(arrays['episode']))
     return assemble(arrays, {}, notes)
 
 
@@ -74,20 +74,9 @@ def cut(arrays: dict[str, np.ndarray], last: np.ndarray) -> np.ndarray:
     return arrays.get('timeout', none) | (last & ~arrays.get('terminal', none))
 
 
-def last_rows(path: Path, ids: np.ndarray, name: str) -> np.ndarray:
-    """True on the last row of each run of equal ids, bool [N]; BadData where an id comes back after another one."""
-    last = np.append(ids[1:] != ids[:-1], True)[: len(ids)]
-    ends = np.flatnonzero(last)
-    order = np.argsort(ids[ends], kind='stable')
-    again = order[1:][np.diff(ids[ends][order]) == 0]
-    if len(again):
-        run = int(again.min())
-        row = int(ends[run - 1]) + 1
-        raise BadData(
-            f'{path}: {name}, row {row:,}: episode {ids[row]} again, after rows of other episodes: a duplicate episode '
-            'id or shuffled rows. Fix: sort the rows by episode and time, and give each episode an id of its own'
-        )
-    return last
+def last_rows(ids: np.ndarray) -> np.ndarray:
+    """True on the last row of each run of equal ids, bool [N]."""
+    return np.append(ids[1:] != ids[:-1], True)[: len(ids)]
 
 
 def not_a_number(path: Path, name: str, row: int, cell: object, where: str = '') -> BadData:

@@ -1,4 +1,4 @@
-"""Writers of recordings: npz with D4RL's columns, or the folder of a Minari dataset. Imports no JAX.
+"""Writers of recordings: D4RL's columns as npz, HDF5 or Parquet, or the folder of a Minari dataset. Imports no JAX.
 
 What is written is there as a whole or not at all: made beside its place under a hidden name, synced, renamed.
 """
@@ -17,34 +17,61 @@ import numpy as np
 from stitchrl.core.spec import Continuous, Observation, Spec
 from stitchrl.data.columns import Columns
 from stitchrl.data.episodes import episode_ends
-from stitchrl.data.formats import minari, npz
+from stitchrl.data.formats import hdf5, minari, npz
 from stitchrl.data.formats.trajectories import FIELDS
-from stitchrl.errors import UsageError
+from stitchrl.errors import MissingExtra, UsageError
 
-KINDS = ('npz', 'minari')
+KINDS = {'npz': '.npz', 'hdf5': '.hdf5', 'parquet': '.parquet', 'minari': ''}  # and how their names end
 VERSION = '0.5.4'  # of Minari, whose layout this is
 
 
-def check_out(path: Path, kind: str) -> None:
-    """UsageError unless `path` is new, in a folder that is there, and named as its kind is."""
+def check_out(path: Path, kind: str, said: str = '--out ') -> None:
+    """UsageError unless `path` is new, in a folder that is there, and named as its kind is. `said`: what named it."""
     if kind not in KINDS:
-        raise UsageError(f'--format {kind}: recordings are written as {" or ".join(KINDS)}')
-    if (path.suffix == '.npz') != (kind == 'npz'):
-        want = 'a name that ends in .npz' if kind == 'npz' else 'the name of a folder, such as hopper-v0'
-        raise UsageError(f'--out {path}: expected {want}')
+        raise UsageError(f'{kind}: recordings are written as {" or ".join(KINDS)}')
+    if (path.suffix if path.suffix in KINDS.values() else '') != KINDS[kind]:
+        want = f'a name that ends in {KINDS[kind]}' if KINDS[kind] else 'the name of a folder, such as hopper-v0'
+        raise UsageError(f'{said}{path}: expected {want}')
     if path.exists():
-        raise UsageError(f'--out {path}: is there already; choose another name or delete it')
+        raise UsageError(f'{said}{path}: is there already; choose another name or delete it')
     if not path.parent.is_dir():
-        raise UsageError(f'--out {path}: no folder {path.parent}; make it first')
+        raise UsageError(f'{said}{path}: no folder {path.parent}; make it first')
 
 
-def write(path: Path, columns: Columns, spec: Spec, kind: str = 'npz', about: str = '', group: str = '') -> None:
+def write(
+    path: Path,
+    columns: Columns,
+    spec: Spec,
+    kind: str = 'npz',
+    about: str = '',
+    group: str = '',
+    verify: Callable[[Path], None] = lambda made: None,
+) -> None:
     """A recording at `path`, which `check_out` let pass. For Minari's metadata: `about`, how it was made; `group`, the
-    folder of the collection that it belongs to."""
+    folder of the collection that it belongs to. `verify` sees what was made before it is put in its place."""
+    part = path.name if KINDS[kind] else ''
+
+    def make(hidden: Path) -> None:
+        if kind == 'minari':
+            folder(hidden / 'data', columns, spec, dataset_id(path, group), about)
+        else:
+            tables(kind)(hidden / part, columns)
+        verify(hidden / part)
+
+    whole(path, make, part)
+
+
+def tables(kind: str) -> Callable[[Path, Columns], None]:
+    """The writer of a file with D4RL's columns; MissingExtra where it needs a part that is not installed."""
     if kind == 'npz':
-        whole(path, lambda hidden: npz.write(hidden / path.name, npz.arrays_of(columns)), path.name)
-    else:
-        whole(path, lambda hidden: folder(hidden / 'data', columns, spec, dataset_id(path, group), about))
+        return lambda path, columns: npz.write(path, npz.arrays_of(columns))
+    if kind == 'hdf5':
+        return hdf5.write
+    try:
+        from stitchrl.data.formats import parquet
+    except ModuleNotFoundError:
+        raise MissingExtra('Parquet needs pyarrow: pip install "stitchrl[tables]"') from None
+    return parquet.write
 
 
 def whole(path: Path, make: Callable[[Path], None], part: str = '') -> None:
@@ -63,7 +90,8 @@ def whole(path: Path, make: Callable[[Path], None], part: str = '') -> None:
 def folder(data: Path, columns: Columns, spec: Spec, name: str, about: str) -> None:
     """Minari's folder `data`: an HDF5 group for each episode, and metadata.json. UsageError without successors."""
     if columns.next_obs is None:
-        raise UsageError(f'{name}: Minari keeps the observation behind the last step, which these columns do not have')
+        what = 'Minari keeps the observation behind the last step, which these columns do not have'
+        raise UsageError(f'{name}: {what}. Fix: record next_observations, or write npz, HDF5 or Parquet')
     data.mkdir()
     last = np.flatnonzero(episode_ends(columns))
     first = np.r_[0, last[:-1] + 1]
