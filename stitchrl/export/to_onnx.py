@@ -48,12 +48,14 @@ def load(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The function from observations [n, ...] to actions, by onnxruntime. ValueError for what it does not take."""
     try:
         import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
     except ImportError:
         raise MissingExtra('ONNX is run by onnxruntime: pip install onnxruntime') from None
+    refused = errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument, errors.NotImplemented
     try:
         session = onnxruntime.InferenceSession((folder / FILE).read_bytes(), providers=['CPUExecutionProvider'])
-    except RuntimeError as error:
-        raise ValueError(str(error)) from None
+    except refused as error:
+        raise ValueError(f'{folder / FILE}: {error}') from None
     return lambda obs: np.asarray(session.run(['action'], {'observation': obs})[0])
 
 

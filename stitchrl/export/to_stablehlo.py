@@ -1,5 +1,6 @@
 """A policy as StableHLO, for whatever JAX runs on: `jax.export`, with any number of observations at a time."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def write(folder: Path, agent: Agent, boundary: Boundary, spec: Spec) -> None:
 def load(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The function from observations [n, ...] to actions. ValueError for bytes that JAX does not take."""
     needs_flatbuffers()
-    call = jax.jit(jax.export.deserialize(bytearray((folder / FILE).read_bytes())).call)
+    try:
+        call = jax.jit(jax.export.deserialize(bytearray((folder / FILE).read_bytes())).call)
+    except (struct.error, AssertionError, IndexError, RuntimeError) as error:  # of bytes that are something else
+        raise ValueError(f'{folder / FILE}: JAX cannot read it ({error})') from None
     return lambda obs: np.asarray(call(obs))
 
 
