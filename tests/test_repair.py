@@ -120,6 +120,10 @@ def test_rounding_is_clipped_to_bounds_of_any_fineness(bound):
     mended, changes = repair(columns)
     assert [change.rows for change in changes] == [((7, 8), (70, 71))]
     assert [finding for finding in check(mended) if 'outside' in finding.what] == []
+    last = mended.action[7, 1]
+    assert (
+        float(last) <= bound < float(np.nextafter(last, np.float32(2)))
+    )  # not outside, and no further in than need be
     rest = np.delete(np.arange(N), [7, 70])
     assert np.array_equal(mended.action[rest], columns.action[rest])
 
@@ -169,6 +173,23 @@ def test_what_could_mean_two_things_is_refused():
         repair(planted.reordered(planted.SHUFFLED, time=np.floor(planted.healthy().time)))
     with pytest.raises(BadData, match='nothing says where episodes stop'):
         repair(replace(planted.rolled(-1), **planted.NO_FLAGS, episode=None, time=None))
+
+
+def test_a_clock_that_its_successors_contradict_is_not_sorted_by():
+    time = planted.healthy().time
+    time[60:100] = time[60:100][::-1]
+    with pytest.raises(BadData, match='fewer rows are followed by their next_observations'):
+        repair(planted.healthy(time=time))
+
+
+def test_one_end_has_one_flag_and_steps_without_successor_go():
+    mended, changes = repair(planted.DEFECTS['both flags'][0])
+    assert fingerprint(mended) == fingerprint(planted.healthy())
+    assert [change.rows for change in changes] == [((19, 20), (54, 55))]
+    alone = replace(planted.spoilt([54, 55], True, 'timeout'), next_obs=None, episode=None, time=None)
+    mended, changes = repair(replace(alone, terminal=alone.terminal & (np.arange(N) != 54)))
+    assert what(changes) == ['an episode of one step that has no successor; left out']
+    assert np.array_equal(mended.obs, np.delete(planted.healthy().obs, 55, axis=0))
 
 
 def test_a_clock_that_jumps_cuts_the_episode():
