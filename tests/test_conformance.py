@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,12 @@ def trained(request):
 def learners(agent):
     """The learners of an agent by name."""
     return {name: part for name, part in vars(agent).items() if isinstance(part, Learner)}
+
+
+def without_moments(agent):
+    """As if the states of the optimisers had not been saved."""
+    parts = {name: replace(part, opt=jax.tree.map(jnp.zeros_like, part.opt)) for name, part in learners(agent).items()}
+    return replace(agent, **parts)
 
 
 def test_every_algorithm_has_a_row():
@@ -124,6 +131,15 @@ def test_resuming_at_the_wrong_update_does(trained):
     """The control: an equality that held for any start would show nothing."""
     assert not same(trained.at_200, trained.alone(trained.at_7, 8, STEPS + 1))
     assert not same(trained.at_200, trained.alone(trained.agent(0), 7, STEPS))
+
+
+def test_resuming_at_any_update_needs_all_that_was_kept(trained):
+    """Three random updates; as controls, an optimiser that forgot its moments and a run with other keys."""
+    for cut in np.random.default_rng(list(repr(trained.row).encode())).integers(1, STEPS, 3):
+        before = trained.alone(trained.agent(0), 0, int(cut))
+        assert same(trained.at_200, trained.alone(before, int(cut), STEPS))
+        assert not same(trained.at_200, trained.alone(without_moments(before), int(cut), STEPS))
+        assert not same(trained.at_200, trained.alone(before, int(cut), STEPS, seed=1))
 
 
 def test_save_and_load(trained):
