@@ -1,4 +1,4 @@
-"""`stitch eval RUN --env ENV`: let the policies of a run play episodes."""
+"""`stitch eval RUN --env ENV`: let the policies of a run play episodes; with --offline judge them by a recording."""
 
 import argparse
 import json
@@ -6,24 +6,65 @@ import json
 from stitchrl.cli.device import prepare
 from stitchrl.errors import UsageError
 
+EPISODES = 50  # of each seed
+PLAYING, OFFLINE = ('env', 'episodes'), ('data', 'steps', 'seeds', 'gamma')  # options of the one and of the other
+EPILOG = """examples: stitch eval runs/iql-0001 --env Hopper-v5 --episodes 50
+          stitch eval runs/iql-0001 --offline"""
+
 
 def main(argv: list[str]) -> int:
     """Run the verb; raises StitchError."""
     parser = argparse.ArgumentParser(
         'stitch eval',
-        description='Play episodes with all policies of a run, greedily; gives the score with an interval over seeds.',
-        epilog='example: stitch eval runs/iql-0001 --env Hopper-v5 --episodes 50',
+        description='Judge all policies of a run, greedily, with an interval over seeds: by playing episodes, or with '
+        '--offline by a recording alone (fitted Q evaluation, losses, actions), as where there is no simulator.',
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('run', metavar='RUN', help="the run's folder, or a policy folder")
     parser.add_argument('--env', help='where to play; default: where the run was judged')
-    parser.add_argument('--episodes', type=int, default=50, help='episodes of each seed')
-    parser.add_argument('--seed', type=int, default=1000, help='of the episodes')
-    parser.add_argument('--json', action='store_true', help='every episode as JSON')
+    parser.add_argument('--episodes', type=int, help='episodes of each seed; default 50')
+    parser.add_argument('--offline', action='store_true', help='play nothing, judge by the recording')
+    parser.add_argument('--data', metavar='PATH', help='offline: the recording; default: what the run learned from')
+    parser.add_argument('--steps', type=int, help='offline: updates of each fit; default 50,000')
+    parser.add_argument('--seeds', type=int, help='offline: fits of each policy; default: three in all, or one of each')
+    parser.add_argument('--gamma', type=float, help="offline: the discount; default: the run's, or 0.99")
+    parser.add_argument('--seed', type=int, default=1000, help='of the episodes, or of the fits')
+    parser.add_argument('--json', action='store_true', help='every episode, or the whole judgement, as JSON')
     args = parser.parse_args(argv)
-    if args.episodes < 1:
-        raise UsageError(f'--episodes {args.episodes}: expected at least 1')
+    for name in PLAYING if args.offline else OFFLINE:
+        if getattr(args, name) is not None:
+            raise UsageError(f'--{name} {"does not go with" if args.offline else "is for"} --offline')
+    for name in ('episodes', 'seeds', 'steps'):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UsageError(f'--{name} {getattr(args, name)}: expected at least 1')
     prepare()
-    return play(args)
+    return judge(args) if args.offline else play(args)
+
+
+def judge(args: argparse.Namespace) -> int:
+    """Fit, measure, store, print."""
+    from stitchrl.api import load_checked
+    from stitchrl.loops.appraise import Request, appraise
+    from stitchrl.report import unplayed
+    from stitchrl.runs.directory import RunDir
+
+    run = RunDir.find(args.run)
+    result = appraise(run, Request(args.data, args.steps, args.seeds, args.gamma, args.seed), load_checked)
+    if args.json:
+        print(json.dumps(result | {'value': str(unplayed.value(result)), 'warnings': unplayed.warnings(result)}))
+        return 0
+    recorder = result['recording']['value']
+    lines = [
+        ('the policies', f'{unplayed.value(result)}, estimated'),
+        ('the recorder', f'{recorder:.4g} ({result["data"]["episodes"]:,} episodes, their own discounted returns)'),
+        *unplayed.stays(result),
+    ]
+    print(f'{result["algo"]}: {unplayed.about(result)}')
+    print('\n'.join(f'{name:12s} {line}' for name, line in lines))
+    print('\n'.join([unplayed.TRUST, *(f'warning: {one}' for one in unplayed.warnings(result))]))
+    print(f'in the run: {run.path / unplayed.FILE}; as a page: stitch report {run.path}')
+    return 0
 
 
 def play(args: argparse.Namespace) -> int:
@@ -46,7 +87,7 @@ def play(args: argparse.Namespace) -> int:
     algo, agents, boundary, spec = policy.load_all(folder)
     env = envs.make(name)
     spec.check(env.spec, str(folder), name)
-    episodes = evaluate(agents, boundary, env, args.seed, args.episodes)
+    episodes = evaluate(agents, boundary, env, args.seed, EPISODES if args.episodes is None else args.episodes)
     if args.json:
         print(json.dumps({'run': args.run, 'env': name, 'episodes': rows(episodes, 0, 0)}))
         return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchrl.errors import StitchError
-from stitchrl.report import figures, page, recording, value, video
+from stitchrl.report import figures, page, recording, unplayed, value, video
 from stitchrl.report.behaviour import behaviour, imitation
 from stitchrl.report.compare import entry, learned, warnings
 from stitchrl.report.rollout import Played, play
@@ -38,6 +38,7 @@ def write(run: RunDir, request: Request) -> Path:
     judged = judge(rows, known, bc, place) if rows else None
     here, played = games(run, request)
     sections = [learning(judged, algo)] if judged else []
+    sections += [part for part in [unplayed.section(run)] if part is not None]
     sections += [health(metrics, here, played, algo), films(here, played)]
     sections += [] if known is None else [data(judged, known)]
     return page.write(

@@ -54,7 +54,7 @@ class FQE(eqx.Module):
 
     @classmethod
     def create(cls, spec: Spec, cfg: Config, key: jax.Array) -> 'FQE':
-        """A fresh Q, initialised as in PyTorch: small. UsageError for a discount outside [0, 1), and for counts below 1."""
+        """A fresh Q, small as in PyTorch. UsageError for a discount outside [0, 1), and for counts below 1."""
         if not 0 <= cfg.gamma < 1:
             raise UsageError(f'gamma {cfg.gamma}: expected a discount from 0 to below 1, such as 0.99')
         if min(cfg.steps, cfg.period, cfg.batch) < 1:
