@@ -90,6 +90,19 @@ def test_requests(tmp_path, capsys):
     assert 'mended   terminals, row 49 (first of 7): ' in capsys.readouterr().out
 
 
+def test_a_table_with_numbers_and_times(tmp_path, capsys):
+    rows = [f'{i // 5},{0.1 * i:.1f},{i * 0.37 % 1:.3f},{-i * 0.11 % 1:.3f},{i % 3}.5' for i in range(20)]
+    rows[11], rows[12] = rows[12], rows[11]
+    path = tmp_path / 'log.csv'
+    path.write_text('\n'.join(['id,t,q,u,r', *rows]) + '\n')
+    asked = [str(path), '--obs', 'q', '--action', 'u', '--reward', 'r', '--episode', 'id', '--time', 't']
+    assert main(['check', *asked]) == BadData.code
+    assert 'times, row 12: the clock steps back by 0.1 s within an episode' in capsys.readouterr().out
+    out = tmp_path / 'sorted.npz'
+    assert main(['check', *asked, '--fix', str(out)]) == 0
+    assert np.allclose(read(out).obs[:, 0], np.arange(20) * 0.37 % 1, atol=1e-3)
+
+
 def test_checking_needs_no_jax(spoilt):
     code = (
         f'import sys; from stitchrl.cli.data import main; main(["check", {spoilt!r}]); assert "jax" not in sys.modules'

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stitchrl.cli.data_convert import add_columns, choice_of
 from stitchrl.data.formats import FORMATS
 from stitchrl.errors import BadData, UsageError
 
@@ -49,7 +50,7 @@ def load(args: argparse.Namespace) -> 'Columns':
     """The recording as it was asked for."""
     from stitchrl.data.formats import read
 
-    return read(args.path, args.format)
+    return read(args.path, args.format, choice_of(args))
 
 
 def unreadable(error: BadData) -> dict[str, Any]:
@@ -149,4 +150,5 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument('--copies', action='store_true', help='--fix: leave out episodes that repeat an earlier one')
     verb.add_argument('--constants', action='store_true', help='--fix: leave out dimensions that never change')
     verb.add_argument('--json', action='store_true', help='the result as JSON')
+    add_columns(verb)
     verb.set_defaults(run=check)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stitchrl.cli.data_convert import add_columns, choice_of
 from stitchrl.data.formats import FORMATS
 from stitchrl.errors import StitchError, UsageError
 
@@ -71,7 +72,7 @@ def load(args: argparse.Namespace, *paths: str) -> list['Columns']:
 
     found = []
     for path in paths:
-        columns = read(path, args.format)
+        columns = read(path, args.format, choice_of(args))
         refuse(misfits(columns))
         found.append(columns)
     return found
@@ -172,4 +173,5 @@ def common(verb: argparse.ArgumentParser, run: Any) -> None:
     """What all three take."""
     verb.add_argument('--format', choices=list(FORMATS), help='what PATH is, where its name says something else')
     verb.add_argument('--json', action='store_true', help='the counts as JSON')
+    add_columns(verb)
     verb.set_defaults(run=run)
