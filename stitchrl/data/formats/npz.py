@@ -2,6 +2,7 @@
 
 import math
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,12 +12,22 @@ from pathlib import Path
 import numpy as np
 
 from stitchrl.data.columns import Columns
-from stitchrl.data.formats.convert import EXTRAS, NAMES, assemble, choose, convert, guard_dtype, guard_size, reading
+from stitchrl.data.formats.convert import (
+    EXTRAS,
+    NAMES,
+    assemble,
+    choose,
+    convert,
+    guard_dtype,
+    guard_size,
+    human,
+    reading,
+)
 from stitchrl.errors import BadData
 
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-MEMBERS = 1000
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0}  # 64 kB at most; longer ones are of records, no plain numbers
+MEMBERS, DIRECTORY = 1000, 2**20  # how many arrays, and the bytes of the list of them
+END, END64 = b'PK\x05\x06', b'PK\x06\x07'  # what a zip ends with, and what may stand before that
 BOUNDS = (*NAMES['low'], *NAMES['high'])
 
 
@@ -32,9 +43,11 @@ def read(path: Path) -> Columns:
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The archive, its directory checked; whatever goes wrong in the block becomes BadData."""
-    with reading(path, 'npz', zipfile.BadZipFile, zlib.error), zipfile.ZipFile(path) as archive:
-        _agree(path, archive)
-        yield archive
+    with reading(path, 'npz', zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError):
+        _guard_directory(path)
+        with zipfile.ZipFile(path) as archive:
+            _agree(path, archive)
+            yield archive
 
 
 def arrays_in(archive: zipfile.ZipFile) -> list[str]:
@@ -74,12 +87,37 @@ def arrays_of(columns: Columns) -> dict[str, np.ndarray]:
     return {name: np.asarray(x) for name, x in values.items() if x is not None}
 
 
+def _guard_directory(path: Path) -> None:
+    """Refuse a list of members that is too long, before it is read: zipfile takes all of it into memory."""
+    with path.open('rb') as file:
+        file.seek(max(0, file.seek(0, 2) - 2**16 - 22))
+        tail = file.read()
+        at = len(tail) - 22 if tail[-22:-18] == END and tail[-2:] == b'\0\0' else tail.rfind(END)
+        if at < 0:
+            raise zipfile.BadZipFile('its list of arrays is missing')
+        (size,) = struct.unpack_from('<I', tail, at + 12)
+        if tail[max(0, at - 20) : at][:4] == END64:  # a long zip has a record with the true size
+            file.seek(struct.unpack_from('<Q', tail, at - 12)[0] + 40)
+            (size,) = struct.unpack('<Q', file.read(8))
+    if size > DIRECTORY:
+        what = f'lists {human(size)} of names, expected at most {human(DIRECTORY)}'
+        raise BadData(f'{path}: {what}. Fix: save only the columns')
+
+
 def _agree(path: Path, archive: zipfile.ZipFile) -> None:
     """Open every member once: a flipped bit in one of its two names must not make a column vanish unseen."""
     members = archive.infolist()
     if len(members) > MEMBERS:
         raise BadData(f'{path}: {len(members):,} arrays, expected at most {MEMBERS:,}. Fix: save only the columns')
+    names = set()
     for member in members:
+        name = member.filename
+        odd = (
+            'twice' if name in names else 'with a path out of it' if '..' in name.split('/') or name[0] in '/\\' else ''
+        )
+        if odd:
+            raise BadData(f'{path}: holds {name!r} {odd}. Fix: save the columns again with np.savez')
+        names.add(name)
         archive.open(member).close()
 
 

@@ -29,8 +29,8 @@ def select(path: Path, names: Sequence[str], choice: Choice) -> Chosen:
     for field in ('obs', 'action'):
         if field not in chosen:
             raise UsageError(
-                f'{path}: which columns are the {WORDS[field]}? There are {listing(names)}. '
-                f"Fix: name them, such as --obs 'q*,dq*' --action 'tau*' --reward r --episode id"
+                f'{path}: which columns are the {WORDS[field]}? There are {listing(names)}. Fix: name them, as in '
+                f"stitch data convert {path.name} out.npz --obs 'q*,dq*' --action 'tau*' --reward r --episode id"
             )
     taken: dict[str, str] = {}
     for field, columns in chosen.items():
