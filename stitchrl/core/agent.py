@@ -35,7 +35,7 @@ class Agent(eqx.Module):
     @classmethod
     def in_parts(cls, cfg: Any) -> bool:
         """Whether it can learn from a recording that is never in memory as a whole: it neither selects nor labels."""
-        return cls.select is Agent.select and cls.label is Agent.label
+        return cls.select.__func__ is Agent.select.__func__ and cls.label is Agent.label
 
     @classmethod
     def going_on(cls, cfg: Any) -> Any:
