@@ -159,9 +159,41 @@ def save_hdf5(path, arrays):
     return path
 
 
+def save_parquet(path, arrays):
+    save(path, pa.table({name: column(x) for name, x in arrays.items()}))
+    return path
+
+
+def robomimic(path, demos):
+    """A robomimic file; each of `demos` is a dict of arrays and of dicts of arrays."""
+    with h5py.File(path, 'w') as file:
+        data = file.create_group('data')
+        data.attrs.update({'total': 0, 'env_args': json.dumps({'env_name': 'bomb:make', 'type': 1, 'env_kwargs': {}})})
+        for i, demo in enumerate(demos):
+            group = data.create_group(f'demo_{i}')
+            for name, x in demo.items():
+                put(group, name, x)
+    return path
+
+
+def lerobot(folder, columns, files=1, **changes):
+    """A LeRobot folder of columns by name, in so many tables; `changes` are of info.json."""
+    episodes, n = columns['episode_index'], len(columns['episode_index'])
+    about = {'codebase_version': 'v3.0', 'total_frames': n, 'total_episodes': len(np.unique(episodes))} | changes
+    about |= {'data_path': '../../{chunk_index}', 'features': {'action': {'dtype': 'bomb:make'}}}
+    (folder / 'meta').mkdir(parents=True)
+    (folder / 'meta' / 'info.json').write_text(json.dumps(about))
+    (folder / 'data' / 'chunk-000').mkdir(parents=True)
+    for i, rows in enumerate(np.array_split(np.arange(n), files)):
+        table = pa.table({name: column(x[rows]) for name, x in columns.items()})
+        save(folder / 'data' / 'chunk-000' / f'file-{i:03d}.parquet', table)
+    return folder
+
+
 WRITERS = {  # layout -> (folder, episodes) -> the path to read
     'D4RL npz': lambda folder, e: save_npz(folder / 'd4rl.npz', d4rl(e)),
     'D4RL HDF5': lambda folder, e: save_hdf5(folder / 'd4rl.hdf5', d4rl(e)),
+    'D4RL Parquet': lambda folder, e: save_parquet(folder / 'd4rl.parquet', d4rl(e)),
     'OGBench published': lambda folder, e: save_npz(folder / 'published.npz', ogbench(e)),
     'OGBench compact': lambda folder, e: save_npz(folder / 'compact.npz', ogbench(e, 'compact')),
     'OGBench regular': lambda folder, e: save_npz(folder / 'regular.npz', ogbench(e, 'regular')),
