@@ -5,6 +5,7 @@ Disks are file systems in memory that a child process mounts where only it can s
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,7 @@ from stitchrl.cli import main
 
 for command in json.loads(sys.stdin.read()):
     print('code', command[0], main(command), flush=True)
+    print('end of', command[0], file=sys.stderr, flush=True)
 """
 BLOCKED = """
 import sys
@@ -133,8 +135,8 @@ def core_verbs(folder):
     ]
 
 
-def run_all(commands, cwd, script=COMMANDS, env=os.environ, prefix=()):
-    """Run commands one after the other in one process; each must succeed."""
+def run_all(commands, cwd, script=COMMANDS, env=os.environ, prefix=(), code=0):
+    """Run commands one after the other in one process; each must end with `code`. What each said of errors."""
     done = subprocess.run(
         [*prefix, sys.executable, '-c', script],
         input=json.dumps(commands),
@@ -147,8 +149,9 @@ def run_all(commands, cwd, script=COMMANDS, env=os.environ, prefix=()):
         check=False,
     )
     codes = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith('code ')]
-    assert codes == [[command[0], '0'] for command in commands], done.stdout + done.stderr
+    assert codes == [[command[0], str(code)] for command in commands], done.stdout + done.stderr
     assert 'Traceback' not in done.stderr, done.stderr
+    return [part.strip() for part in re.split(r'end of \w+\n', done.stderr)[:-1]]
 
 
 @pytest.mark.timeout(300)
@@ -165,10 +168,26 @@ def test_a_bare_machine_is_enough(tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_the_core_needs_no_extra(tmp_path):
-    """Everything that only extras bring is hidden; what the core does goes on."""
-    hidden = BLOCKED.format(names=sorted(EXTRAS))
-    run_all(core_verbs(tmp_path), tmp_path, script=hidden + COMMANDS)
+def test_the_core_needs_no_extra_and_each_is_named_where_it_is_needed(tmp_path):
+    """Everything that only extras bring is hidden."""
+    hidden = BLOCKED.format(names=sorted(EXTRAS)) + COMMANDS
+    run_all(core_verbs(tmp_path), tmp_path, script=hidden)
+    (tmp_path / 'table.parquet').write_bytes(b'PAR1' + bytes(100) + b'PAR1')
+    train = ['train', 'bc', '--data', 'recording.npz', '--steps', '4']
+    needs = {
+        'mujoco': [*train, '--eval-env', 'Hopper-v5'],
+        'atari': [*train, '--eval-env', 'ALE/Pong-v5'],
+        'stream': [*train, '--stream', '--out', 'streamed'],
+        'tables': ['data', 'inspect', 'table.parquet'],
+        'ogbench': ['data', 'make', 'ogbench/pointmaze-medium-navigate', '--steps', '1000', '--out', 'made.npz'],
+        'export': ['export', 'a run', 'onnx', '--to', 'onnx'],
+    }
+    for (extra, command), said in zip(
+        needs.items(), run_all(list(needs.values()), tmp_path, hidden, code=3), strict=True
+    ):
+        assert f'pip install "stitchrl[{extra}]"' in said, (command, said)
+        assert len(said.splitlines()) == 1, said
+    assert not [name for name in ('streamed', 'made.npz', 'onnx') if (tmp_path / name).exists()]
 
 
 def metrics(run):
