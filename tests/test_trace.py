@@ -90,7 +90,7 @@ def test_functions_of_all_kinds_are_read_as_they_are(function):
         (lambda w, x: x @ x.T, 'dot_general'),
         (lambda w, x: jax.lax.rev(x, (1,)), 'rev'),
         (lambda w, x: x / jnp.arange(x.shape[0])[:, None], 'dim_as_value|iota'),
-        (lambda w, x: x[:, ::2], 'slice|gather'),
+        (lambda w, x: x[:, ::2], 'slice|gather|iota'),
         (lambda w, x: w[x[:, 0].astype(jnp.int32)], 'lt|gather|select_n'),
         (lambda w, x: x.sum(), 'reduce_sum'),
     ],

@@ -48,7 +48,7 @@ def load(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The function from observations [n, ...] to actions, by onnxruntime. ValueError for what it does not take."""
     try:
         import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors  # pyright: ignore[reportAttributeAccessIssue]
     except ImportError:
         raise MissingExtra('ONNX is run by onnxruntime: pip install onnxruntime') from None
     refused = errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument, errors.NotImplemented

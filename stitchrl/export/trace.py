@@ -87,7 +87,7 @@ class Tracer:
             return self.run(inner.jaxpr, inner.consts, ins)
         if name in ('reshape', 'squeeze', 'broadcast_in_dim'):
             return [self.reshape(eqn, ins[0])]
-        if known and name != 'dim_as_value':  # that is n itself
+        if known and ins:  # what has no inputs asks for n
             out, label = eqn.primitive.bind(*(x.value for x in ins), **eqn.params), ','.join(x.name for x in ins)
             return [Known(x, f'{name}({label})') for x in (out if eqn.primitive.multiple_results else [out])]
         if name == 'split':

@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchrl.core.config import from_json, to_json
 from stitchrl.core.spec import Spec
-from stitchrl.errors import MissingExtra, StitchError, UsageError
+from stitchrl.errors import Corrupt, MissingExtra, StitchError, UsageError
 from stitchrl.export import folder as exports
 from stitchrl.export import runner
 from stitchrl.runs import checkpoint, policy
@@ -40,7 +40,7 @@ def verify(path: str | Path, run: str | None = None) -> tuple[str, list[Part]]:
         return 'checkpoint', [look(path.name, lambda: of_checkpoint(path))]
     if has(runner.MANIFEST, runner.PROGRAM, 'policy.stablehlo', 'policy.onnx'):
         return 'export', list(of_export(path))
-    return 'recording', [look('recording', lambda: of_recording(str(path), run))]
+    return 'recording', [look('recording', lambda: of_recording(str(path), None if run is None else RunDir.find(run)))]
 
 
 def look(part: str, at: Callable[[], str]) -> Part:
@@ -147,20 +147,19 @@ def its_recording(run: RunDir) -> str:
     about = run.read('data.json')
     if about['path'] is None or not Path(about['path']).exists():
         return f'not compared: nothing is at {about["path"]}' if about['path'] else 'not compared: it was in memory'
-    return of_recording(about['path'], str(run.path))
+    return of_recording(about['path'], run)
 
 
-def of_recording(path: str, run: str | None) -> str:
-    """Steps and fingerprint, and whether it is what `run` learned from; ValueError where it is not."""
+def of_recording(path: str, run: RunDir | None) -> str:
+    """Steps and fingerprint, and whether it is what `run` learned from; Corrupt where it is not."""
     from stitchrl.data.check import check, fingerprint, refuse
     from stitchrl.data.formats import read
 
-    kind = None if run is None else RunDir.find(run).read('config.json')['settings'].get('format')
-    columns = read(path, kind)
-    found = fingerprint(columns)
-    known = None if run is None else RunDir.find(run).read('data.json')['fingerprint']
-    if known not in (None, found):
-        raise ValueError(f'{path}: not the recording that {run} was trained on (its fingerprint is {found[:16]})')
+    columns = read(path, None if run is None else run.read('config.json')['settings']['format'])
+    found, said = fingerprint(columns), ''
+    if run is not None:
+        if run.read('data.json')['fingerprint'] != found:
+            raise Corrupt(f'{path}: not the recording that {run.path} was trained on (its fingerprint is {found})')
+        said = f', the recording of {run.path}'
     refuse(check(columns))
-    said = '' if known is None else f', the recording of {run}'
     return f'{len(columns.obs):,} steps, fingerprint {found}{said}'
