@@ -44,7 +44,8 @@ def inspect(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser('stitch data', description='Look at recordings, mend them, cut them up, and make some.')
+    what = 'Look at recordings, mend them, cut them up, and make some.'
+    parser = argparse.ArgumentParser('stitch data', description=what)
     verbs = parser.add_subparsers(dest='verb', required=True)
     verb = verbs.add_parser(
         'inspect',

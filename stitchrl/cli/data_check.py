@@ -22,7 +22,8 @@ def check(args: argparse.Namespace) -> int:
     """Say what is wrong, or write a repaired copy. Exit code 0, or 4 where errors are left; raises StitchError."""
     from stitchrl.data.check import check as findings_of
 
-    if args.fix is None and (asked := [name for name in ASKED if getattr(args, name)]):
+    asked = [name for name in ASKED if getattr(args, name)]
+    if args.fix is None and asked:
         raise UsageError(f'--{asked[0].replace("_", "-")} says how to mend; it goes with --fix OUT')
     try:
         columns = load(args)

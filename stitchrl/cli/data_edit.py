@@ -132,6 +132,13 @@ def span(text: str) -> slice:
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """The parsers of `split`, `merge` and `filter` among the verbs of `stitch data`."""
+    add_split(verbs)
+    add_merge(verbs)
+    add_filter(verbs)
+
+
+def add_split(verbs: argparse._SubParsersAction) -> None:
+    """The parser of `split`."""
     verb = verbs.add_parser(
         'split',
         help='two recordings of one, whole episodes at random',
@@ -144,6 +151,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument('--fraction', type=float, default=0.1, help='share of the episodes in OUT_B (0.1)')
     verb.add_argument('--seed', type=int, default=0, help='of which ones (0)')
     common(verb, split)
+
+
+def add_merge(verbs: argparse._SubParsersAction) -> None:
+    """The parser of `merge`."""
     verb = verbs.add_parser(
         'merge',
         help='one recording of several',
@@ -153,6 +164,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument('paths', metavar='PATH', nargs='+', help='the recordings, two or more')
     verb.add_argument('out', metavar='OUT.npz', help='a file that does not exist yet')
     common(verb, merge)
+
+
+def add_filter(verbs: argparse._SubParsersAction) -> None:
+    """The parser of `filter`."""
     verb = verbs.add_parser(
         'filter',
         help='the episodes that meet conditions, or fewer dimensions',
