@@ -103,6 +103,19 @@ def test_a_table_with_numbers_and_times(tmp_path, capsys):
     assert np.allclose(read(out).obs[:, 0], np.arange(20) * 0.37 % 1, atol=1e-3)
 
 
+def test_a_shuffled_table_is_sorted(tmp_path, capsys):
+    rows = [f'{i // 5},{0.1 * i:.1f},{i * 0.37 % 1:.3f},{-i * 0.11 % 1:.3f},{i % 3}.5' for i in range(20)]
+    mixed = [rows[i] for i in np.random.default_rng(0).permutation(20)]
+    asked = ['--obs', 'q', '--action', 'u', '--reward', 'r', '--episode', 'id', '--time', 't']
+    for name, lines in (('log', rows), ('mixed', mixed)):
+        (tmp_path / f'{name}.csv').write_text('\n'.join(['id,t,q,u,r', *lines]) + '\n')
+    assert main(['check', str(tmp_path / 'mixed.csv'), *asked]) == BadData.code
+    assert 'comes back after another one' in capsys.readouterr().out
+    for name in ('log', 'mixed'):
+        assert main(['check', str(tmp_path / f'{name}.csv'), *asked, '--fix', str(tmp_path / f'{name}.npz')]) == 0
+    assert (tmp_path / 'log.npz').read_bytes() == (tmp_path / 'mixed.npz').read_bytes()
+
+
 def test_checking_needs_no_jax(spoilt):
     code = (
         f'import sys; from stitchrl.cli.data import main; main(["check", {spoilt!r}]); assert "jax" not in sys.modules'
