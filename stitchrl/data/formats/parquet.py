@@ -53,7 +53,7 @@ def plain(path: Path, file: pq.ParquetFile) -> Columns:
     """Columns of a table with D4RL's names."""
     found = file.schema_arrow.names
     names, notes = choose(path, found.__contains__, found)
-    about = metadata(path, file.schema_arrow)
+    about = metadata(file.schema_arrow)
     raw = load(path, file, list(names.values()))
     for name, shape in about.get('shapes', {}).items():
         if name in raw:
@@ -154,16 +154,21 @@ def place(chunk: Any) -> int:
     return min(first, chunk.dictionary_page_offset) if chunk.has_dictionary_page else first
 
 
-def metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
+def metadata(schema: pa.Schema) -> dict[str, Any]:
     """What `write` said of shapes and bounds; {} where another program wrote the file."""
     text = (schema.metadata or {}).get(KEY)
     if text is None:
         return {}
     tree = json.loads(text)
-    shapes = tree.get('shapes', {})
-    if not all(isinstance(n, int) and n > 0 for shape in shapes.values() for n in shape):
-        raise ValueError('the schema says shapes that are none')
+    shapes = tree.get('shapes', {}) if isinstance(tree, dict) else None
+    if not isinstance(shapes, dict) or not all(map(is_shape, shapes.values())):
+        raise ValueError('its schema says shapes that are none')
     return tree
+
+
+def is_shape(x: object) -> bool:
+    """Whether this is the shape of a row."""
+    return isinstance(x, list) and len(x) < 8 and all(isinstance(n, int) and n > 0 for n in x)
 
 
 def write(path: Path, columns: Columns) -> None:
