@@ -66,7 +66,7 @@ class Held:
 
     def __init__(self, columns, size):
         self.size = size
-        self.slices = type('Slices', (), {'read': lambda _, start, stop: part(columns, start, stop)})()
+        self.slices = type('Slices', (), {'read': lambda _, start, stop, extras: part(columns, start, stop)})()
 
 
 def test_a_border_bootstraps_from_the_row_behind_it():

@@ -32,7 +32,8 @@ class Blocks:
         return -(-len(self.slices) // self.size)
 
     def __getitem__(self, i: int) -> Rows:
-        return unrolled(bordered(self.slices.read(i * self.size, (i + 1) * self.size + 1), self.size))[0]
+        columns = self.slices.read(i * self.size, (i + 1) * self.size + 1, extras=False)
+        return unrolled(bordered(columns, self.size))[0]
 
     def stretches(self) -> Iterator[tuple[int, int, Columns]]:
         """All of it once: (first row, rows of several blocks, their columns with, but at the end, one row more)."""

@@ -25,7 +25,7 @@ class Tally:
         self.extremes: Columns | None = None  # a row, but its actions are the lowest and the highest
 
     def add(self, columns: Columns, count: int) -> None:
-        """The first `count` rows; one more stands behind them unless the recording ends there."""
+        """The first `count` rows, whole blocks with a row behind them, or all to the recording's end."""
         self.play(columns, count)
         for start in range(0, count, self.size):
             block = unrolled(bordered(part(columns, start, min(start + self.size, count) + 1), self.size))[0]

@@ -14,7 +14,16 @@ import numpy as np
 
 from stitchrl.data.columns import Columns
 from stitchrl.data.formats import hdf5, kind, npz
-from stitchrl.data.formats.convert import assemble, choose, convert, guard_dtype, guard_size, human, reading
+from stitchrl.data.formats.convert import (
+    EXTRAS,
+    assemble,
+    choose,
+    convert,
+    guard_dtype,
+    guard_size,
+    human,
+    reading,
+)
 from stitchrl.errors import BadData
 
 BOUNDS = ('low', 'high')  # read once
@@ -52,9 +61,10 @@ class Slices:
         except BadData as error:
             raise BadData(f'{error} (rows are counted from {start:,} here)' if start else str(error)) from error
 
-    def read(self, start: int, stop: int) -> Columns:
-        """Rows start .. stop, or to the last one."""
-        columns = {field: self.column(field, start, stop) for field in self.parts}
+    def read(self, start: int, stop: int, extras: bool = True) -> Columns:
+        """Rows start .. stop, or to the last one; with what is there only for checks, or without."""
+        wanted = [field for field in self.parts if extras or field not in EXTRAS]
+        columns = {field: self.column(field, start, stop) for field in wanted}
         return assemble(columns | self.bounds, self.names, list(self.notes))
 
     def verify(self) -> None:
@@ -87,6 +97,7 @@ def open_hdf5(path: Path) -> Slices:
     sets = {field: hdf5.dataset(path, file, name) for field, name in names.items()}
     guard_size(path, {names[field]: (data.shape, hdf5.declared(data)) for field, data in sets.items()}, whole=False)
     for field, data in sets.items():
+        hdf5.guard_chunks(path, data)
         size = math.prod(data.chunks or (0,)) * data.dtype.itemsize
         if size > MAX_CHUNK:
             what = f'{names[field]} is stored in chunks of {human(size)}, of which no part can be read alone'
@@ -122,8 +133,8 @@ class Place:
         """BadData where they are compressed or not one after another."""
         info = archive.getinfo(f'{name}.npy')
         if info.compress_type:
-            parts = f'unzip {path} -d parts && zip -0 -j {path.stem}-plain.npz parts/*.npy'
-            raise BadData(f'{path}: {name} is compressed, so no part of it can be read alone. Fix: {parts}')
+            fix = f'stitch data convert {path} {path.with_suffix(".hdf5").name}'
+            raise BadData(f'{path}: {name} is compressed, so no part of it can be read alone. Fix: {fix}')
         with archive.open(info) as member:
             version = np.lib.format.read_magic(member)
             if version not in npz.HEADERS:
