@@ -22,8 +22,9 @@ from stitchrl.data.formats import Choice, read
 from stitchrl.data.survey import OnDisk, survey
 from stitchrl.export import folder, runner
 from stitchrl.export.folder import Exported
+from stitchrl.loops.launch import begin
 from stitchrl.loops.offline import Chunk
-from stitchrl.loops.session import Session, begin
+from stitchrl.loops.session import Session
 from stitchrl.loops.settings import Settings, configure, settings_of
 from stitchrl.loops.watch import Watch
 from stitchrl.report.statistics import Interval, last_mean

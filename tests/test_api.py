@@ -66,7 +66,7 @@ def trained(tmp_path_factory):
 
 def test_a_run_is_a_folder_of_plain_files(trained):
     run, _ = trained
-    assert {path.name for path in run.path.iterdir() if path.is_file()} == FILES | {'eval.jsonl'}
+    assert {path.name for path in run.path.iterdir() if path.is_file()} == FILES | {'eval.jsonl', '.lock'}
     assert run.dir.read('STATUS.json')['state'] == 'finished'
     config = run.dir.read('config.json')
     assert config['algo'] == 'bc'

@@ -17,9 +17,9 @@ from stitchrl.data.survey import survey
 from stitchrl.errors import BadData, MissingExtra, UsageError
 from stitchrl.loops import reading as module
 from stitchrl.loops import work
+from stitchrl.loops.launch import begin, resume
 from stitchrl.loops.offline import updates
 from stitchrl.loops.reading import Reading
-from stitchrl.loops.session import begin, resume
 from stitchrl.loops.settings import Settings, configure
 from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir

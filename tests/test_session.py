@@ -23,8 +23,9 @@ from stitchrl.data.controls import shuffled
 from stitchrl.errors import Corrupt, StitchError, UsageError
 from stitchrl.loops import session as module
 from stitchrl.loops import work
+from stitchrl.loops.launch import begin, resume
 from stitchrl.loops.offline import UPDATE, roots, updates
-from stitchrl.loops.session import Session, begin, resume
+from stitchrl.loops.session import Session
 from stitchrl.loops.settings import Settings, configure
 from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir
@@ -202,6 +203,27 @@ def test_resuming_needs_the_recording_as_it_was(recording, tmp_path):
     tiny.write(mine, seed=1)
     with pytest.raises(Corrupt, match=f'{mine}: not the recording that {tmp_path / "run"} was trained on'):
         resume(RunDir(tmp_path / 'run'), load, pytest.fail)
+
+
+def test_a_run_and_its_recording_may_be_moved(recording, unbroken, tmp_path):
+    first = tmp_path / 'first.npz'
+    first.write_bytes(recording.read_bytes())
+    with pytest.raises(Stopped):
+        stop_after(started('iql', first, tmp_path / 'here'), 1, fail)
+    there = (tmp_path / 'here').rename(tmp_path / 'there')
+    second = first.rename(tmp_path / 'second.npz')
+    with pytest.raises(UsageError, match=f'{first}: not there any more; say where it is: stitch resume {there} --data'):
+        resume(RunDir.find(there), load, pytest.fail)
+    with pytest.raises(Stopped):
+        again, now, start = resume(RunDir.find(there), load, pytest.fail, str(second))
+        for _ in again.go(now, start):
+            raise Stopped
+    again, now, start = resume(RunDir.find(there), load, pytest.fail)  # it has been told once
+    assert start == 2 * CHUNK
+    finish(again, start, now)
+    assert bits(last(again.run, now)) == bits(last(unbroken('iql'), now))
+    assert rows(again.run) == rows(unbroken('iql'))
+    assert not (tmp_path / 'here').exists()
 
 
 def test_data_from_memory_cannot_be_found_again(tmp_path):

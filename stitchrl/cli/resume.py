@@ -14,16 +14,17 @@ def main(argv: list[str]) -> int:
         epilog='example: stitch resume runs/iql-0001',
     )
     parser.add_argument('run', metavar='RUN', help="the run's folder, or anything inside it")
+    parser.add_argument('--data', metavar='PATH', help='where the recording lies, if it was moved')
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
     args = parser.parse_args(argv)
     prepare()
     from stitchrl.api import asked
     from stitchrl.cli.train import follow
-    from stitchrl.loops.session import resume
+    from stitchrl.loops.launch import resume
     from stitchrl.runs.directory import RunDir
 
     run = RunDir.find(args.run)
     if run.state() == 'finished':
         raise UsageError(f'{run.path}: finished; nothing to resume. stitch eval {run.path} judges it again')
-    session, agents, step = resume(run, asked, lambda text: print(f'warning: {text}'))
+    session, agents, step = resume(run, asked, lambda text: print(f'warning: {text}'), args.data)
     return follow(session, agents, step, args.json, f'as begun; going on after update {step:,}')

@@ -106,7 +106,7 @@ def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) 
     """Load, say what will be done, train, tell the result."""
     prepare()
     from stitchrl.api import asked
-    from stitchrl.loops.session import begin
+    from stitchrl.loops.launch import begin
 
     data, about = None, None
     if settings.data is not None:

@@ -1,18 +1,14 @@
 """A training run from request to result: prepare, loop, judge, save. Knows no algorithm and no environment by name."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from stitchrl import envs
-from stitchrl.algos import algorithm
 from stitchrl.algos.fit import refuse
-from stitchrl.core.config import from_json, to_json
-from stitchrl.errors import Corrupt, StitchError, UsageError
+from stitchrl.errors import StitchError
 from stitchrl.loops.evaluate import evaluate, rows
 from stitchrl.loops.offline import Chunk
 from stitchrl.loops.online import Live
@@ -144,57 +140,3 @@ class Session:
         saved = checkpoint.verify(checkpoint.steps(self.run.checkpoints)[-1])
         self.run.status('interrupted', f'{stop.name} after step {part.step}')
         return stop.error(f'saved after step {saved}; go on with: {self.run.read("STATUS.json")["resume"]}')
-
-
-def begin(
-    algo: str,
-    cfg: Any,
-    settings: Settings,
-    data: Recording | None,
-    about: dict[str, Any] | None,
-    command: list[str] | None,
-    env: Any = None,
-) -> Session:
-    """A session in a new run directory, whose files say what was asked."""
-    run = RunDir.fresh(algo, settings.out)
-    try:
-        session = Session(algo, cfg, settings, data, run, env)
-    except StitchError:
-        run.path.rmdir()  # what was refused leaves nothing behind
-        raise
-    run.write(
-        'config.json',
-        {'algo': algo, 'config': to_json(session.cfg), 'settings': to_json(replace(settings, out=None))},
-    )
-    if about is not None:
-        run.write('data.json', about)
-    run.describe(command)
-    run.status('running')
-    session.lock = Lock(run.path)
-    return session
-
-
-def resume(
-    run: RunDir, load: Callable[[Settings], tuple[Recording, dict[str, Any]]], warn: Any
-) -> tuple[Session, Any, int]:
-    """(session, its state, step to go on from) of a run that stopped. Corrupt if the data is not what it was,
-    UsageError while another process writes the run."""
-    lock, tree = Lock(run.path), run.read('config.json')
-    settings, data = from_json(Settings, tree['settings']), None
-    if settings.data is not None:
-        data, about = load(settings)
-        if about['fingerprint'] != run.read('data.json')['fingerprint']:
-            raise Corrupt(
-                f'{settings.data}: not the recording that {run.path} was trained on (its fingerprint differs)'
-            )
-    elif settings.env is None or (run.path / 'data.json').exists():
-        raise UsageError(
-            f'{run.path}: trained on data or in an environment from memory, so the command line cannot find it again'
-        )
-    if settings.start is not None:  # what it began with is in its own folder by now
-        settings = replace(settings, start=str(run.path))
-    session = Session(tree['algo'], from_json(algorithm(tree['algo']).Config, tree['config']), settings, data, run)
-    session.lock = lock
-    step, state = checkpoint.latest(run.checkpoints, session.work.like, warn)
-    run.forget(step)
-    return session, jax.tree.map(jnp.asarray, state), step
