@@ -26,6 +26,7 @@ import test_dataset
 import test_discrete_cql
 import test_dists
 import test_dqn
+import test_fqe
 import test_golden
 import test_iql
 import test_learner
@@ -44,6 +45,7 @@ NAMES = ('bc', 'iql', 'td3_bc', 'awr', 'cql', 'discrete_cql', 'sarsa')
 BC, IQL, TD3BC, AWR, CQL, DISCRETE_CQL, SARSA = (f'stitchrl.algos.offline.{name}' for name in NAMES)
 DATASET, BOUNDARY, LEARNER = 'stitchrl.data.dataset', 'stitchrl.core.boundary', 'stitchrl.core.learner'
 DQN, SAC, TD3 = (f'stitchrl.algos.online.{name}' for name in ('dqn', 'sac', 'td3'))
+FQE = 'stitchrl.algos.offline.fqe'
 LOOP, LOSSES = 'stitchrl.loops.offline', 'stitchrl.maths.losses'
 RETURNS, DISTS, BACKUPS = 'stitchrl.maths.returns', 'stitchrl.maths.dists', 'stitchrl.maths.backups'
 
@@ -252,6 +254,16 @@ def awr_resumed():
 
 def double_dqn_golden():
     test_golden.test_dqn_and_double_dqn(double_dqn, test_golden.transitions())
+
+
+def asked_where_it_stands(draw: Any) -> Any:
+    """What the policy would do at s in the place of s'."""
+
+    def changed(self: Any, data: Any, key: jax.Array) -> Any:
+        action = data.labels['action'][data.rows(key, self.cfg.batch)]
+        return draw(self, data, key)._replace(next_action=jnp.moveaxis(action, 1, 0))
+
+    return changed
 
 
 MUTANTS = {
@@ -495,6 +507,28 @@ MUTANTS = {
     ),
     'sac that runs from its Q, in a world of actions': Mutant(
         SAC, 'reward_of', after(lambda out, *_: -out), probe('sac', 'action')
+    ),
+    # Fitted Q evaluation.
+    'fqe that asks where it stands': Mutant(
+        FQE, 'FQE.draw', asked_where_it_stands, test_fqe.test_next_actions_are_the_policy_s_at_the_true_successor
+    ),
+    'fqe that goes on behind the end': Mutant(
+        BACKUPS,
+        'bootstrap',
+        before(never_over),
+        test_fqe.test_the_target_asks_the_copy_and_stops_where_the_task_ended,
+    ),
+    'fqe of one action of many': Mutant(
+        FQE,
+        'mean_over_actions',
+        before(lambda critic, obs, action: (critic, obs, action[:1])),
+        test_fqe.test_the_value_of_a_state_is_the_mean_over_the_policy_s_actions,
+    ),
+    'fqe whose copy never moves': Mutant(
+        LEARNER,
+        'follow',
+        lambda _: lambda net, target, *rest: target,
+        test_fqe.test_the_copy_becomes_q_every_period,
     ),
     # The loop.
     'a clock that begins again in every chunk': Mutant(

@@ -8,8 +8,11 @@ import pytest
 import tiny
 
 from stitchrl.algos import ALGORITHMS
-from stitchrl.algos.offline.fqe import FQE, Config, critic_loss, mean_over_actions
+from stitchrl.algos.offline import fqe
+from stitchrl.algos.offline.fqe import FQE, PRESETS, Config, critic_loss, mean_over_actions
 from stitchrl.core.boundary import Boundary
+from stitchrl.core.config import from_json
+from stitchrl.core.learner import Learner
 from stitchrl.core.types import Transition
 from stitchrl.errors import UsageError
 
@@ -57,16 +60,14 @@ def test_the_value_of_a_state_is_the_mean_over_the_policy_s_actions():
     np.testing.assert_allclose(mean_over_actions(plain, BATCH.next_obs, BATCH.next_action), [20.5, 30.25, 41])
 
 
-def test_the_target_asks_the_copy_and_stops_where_the_task_ended(monkeypatch):
+def test_the_target_asks_the_copy_and_stops_where_the_task_ended():
     """1 + 20.5 / 2, 0 + 30.25 / 2, and 2 alone."""
-    seen = []
-    one = agent()
-    monkeypatch.setattr('stitchrl.algos.offline.fqe.critic_loss', lambda net, batch, y: seen.append(y) or (0.0, {}))
-    monkeypatch.setattr('stitchrl.algos.offline.fqe.follow', lambda net, target, *rest: target)
-    monkeypatch.setattr(
-        'stitchrl.core.learner.Learner.step', lambda self, loss, *args: (self, loss(self.net, *args)[1])
-    )
-    FQE(critic=one.critic, target=plain, cfg=one.cfg).update(BATCH, jr.key(0), jnp.int32(0))
+    one, seen = agent(), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fqe, 'critic_loss', lambda net, batch, y: seen.append(y) or (0.0, {}))
+        patch.setattr(fqe, 'follow', lambda net, target, *rest: target)
+        patch.setattr(Learner, 'step', lambda self, loss, *args: (self, loss(self.net, *args)[1]))
+        FQE(critic=one.critic, target=plain, cfg=one.cfg).update(BATCH, jr.key(0), jnp.int32(0))
     np.testing.assert_allclose(seen[0], [11.25, 15.125, 2])
 
 
@@ -89,7 +90,7 @@ def test_next_actions_are_the_policy_s_at_the_true_successor():
 
 def test_the_copy_becomes_q_every_period():
     data, one = labelled(), agent()
-    update = jax.jit(FQE.update)
+    update = jax.jit(lambda *args: FQE.update(*args))  # traced anew, so that a mutant is seen
     for t in range(6):
         before = one.target
         one, _ = update(one, one.draw(data, jr.key(t)), jr.key(0), jnp.int32(t))
@@ -100,7 +101,7 @@ def test_the_copy_becomes_q_every_period():
 def test_the_value_by_hand():
     """At s = 1, 2 with actions (1, 0) and (0, .5): (10.5 + 20.25) / 2."""
     one = agent()
-    judged = FQE(critic=one.critic.__class__(plain, (), None), target=plain, cfg=one.cfg)
+    judged = FQE(critic=Learner(plain, (), None), target=plain, cfg=one.cfg)
     action = jnp.array([[[1.0], [0.0]], [[0.0], [0.5]]])
     assert judged.value(jnp.array([[1.0], [2.0]]), action) == pytest.approx(15.375)
 
@@ -115,3 +116,8 @@ def test_it_is_no_policy_and_so_not_in_the_table():
     """`stitch train fqe` would have nothing to play with; conformance and probes are for what acts."""
     assert 'fqe' not in ALGORITHMS
     assert not hasattr(FQE, 'act')
+
+
+def test_presets_name_settings():
+    for _, settings in PRESETS.values():
+        from_json(Config, settings)

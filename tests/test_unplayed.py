@@ -56,9 +56,9 @@ def test_what_is_said_of_recorded_steps():
     assert told['steps'] == '1,000 in 10 episodes that it never learned from'
     assert told['losses'] == 'critic/loss 2', 'the mean over policies, and only losses'
     assert told['actions'] == 'the recorded one in 50% of the steps (always the commonest one: 40%)'
-    assert told['its own Q'] == "3 on recorded actions, 6 on the policy's", 'in the units of the recorded rewards'
-    assert 'its own Q' not in dict(unplayed.stays(judgement(own={'actor/distance': [1.0, 1.0]})))
-    shifted = dict(unplayed.stays(judgement(reward={'scale': 1.0, 'shift': -1.0})))['its own Q']
+    assert told['own Q'] == "3 on recorded actions, 6 on the policy's", 'in the units of the recorded rewards'
+    assert 'own Q' not in dict(unplayed.stays(judgement(own={'actor/distance': [1.0, 1.0]})))
+    shifted = dict(unplayed.stays(judgement(reward={'scale': 1.0, 'shift': -1.0})))['own Q']
     assert shifted.startswith('6 on recorded actions')
     assert 'reward -1' in shifted
     learned = judgement(rows={'episodes': 1, 'steps': 2, 'unseen': False})

@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--episodes', type=int, help='episodes of each seed; default 50')
     parser.add_argument('--offline', action='store_true', help='play nothing, judge by the recording')
     parser.add_argument('--data', metavar='PATH', help='offline: the recording; default: what the run learned from')
-    parser.add_argument('--steps', type=int, help='offline: updates of each fit; default 50,000')
+    parser.add_argument('--steps', type=int, help='offline: updates of each fit; default 30,000')
     parser.add_argument('--seeds', type=int, help='offline: fits of each policy; default: three in all, or one of each')
     parser.add_argument('--gamma', type=float, help="offline: the discount; default: the run's, or 0.99")
     parser.add_argument('--seed', type=int, default=1000, help='of the episodes, or of the fits')

@@ -82,7 +82,7 @@ def stays(result: dict[str, Any]) -> list[tuple[str, str]]:
         size = 1 if shift else scale
         units = f', in units of its rewards, {scale:.4g} x (reward {shift:+g})' if shift else ''
         ours, theirs = (middle(np.array(own[name]) / size) for name in ('q/policy', 'q/data'))
-        lines.append(('its own Q', f"{theirs} on recorded actions, {ours} on the policy's{units}"))
+        lines.append(('own Q', f"{theirs} on recorded actions, {ours} on the policy's{units}"))
     return lines
 
 
