@@ -86,7 +86,7 @@ def as_minari(source: Path, columns: Columns) -> Columns:
 def _other(columns: Columns) -> np.ndarray:
     """Rows but the last whose next observation is not, bit by bit, the next row's observation; bool [N - 1]."""
     assert columns.next_obs is not None
-    as_bytes = lambda x: np.ascontiguousarray(x).reshape(len(x), -1).view(np.uint8)
+    as_bytes = lambda x: np.ascontiguousarray(x).reshape(len(x), columns.obs[0].size).view(np.uint8)
     return (as_bytes(columns.next_obs[:-1]) != as_bytes(columns.obs[1:])).any(axis=1)
 
 
