@@ -3,6 +3,16 @@
 The command line prints the message in one line and leaves with the class's `code`; no traceback.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What to put behind a name that is not known: the nearest one that is, or all of them."""
+    known = list(known)
+    near = get_close_matches(name, known, n=1)
+    return f'; did you mean {near[0]}?' if near else f'; known: {", ".join(known)}'
+
 
 class StitchError(Exception):
     """Base of every error this package raises on purpose. Exit code 1: the run failed."""

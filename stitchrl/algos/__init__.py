@@ -1,10 +1,9 @@
 """The table of algorithms: name -> (module, one line). Nothing is imported before it is asked for."""
 
-from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 
-from stitchrl.errors import UsageError
+from stitchrl.errors import UsageError, meant
 
 ALGORITHMS = {
     'bc': ('stitchrl.algos.offline.bc', 'imitate every action of the data'),
@@ -34,7 +33,5 @@ ALGORITHMS = {
 def algorithm(name: str) -> ModuleType:
     """The module of an algorithm: `ALGO` (the class), `Config`, `PRESETS`. UsageError names the nearest match."""
     if name not in ALGORITHMS:
-        near = get_close_matches(name, ALGORITHMS, n=1)
-        hint = f'; did you mean {near[0]}?' if near else ''
-        raise UsageError(f'unknown algorithm {name!r}{hint} Known: {", ".join(ALGORITHMS)}')
+        raise UsageError(f'unknown algorithm {name!r}{meant(name, ALGORITHMS)}')
     return import_module(ALGORITHMS[name][0])

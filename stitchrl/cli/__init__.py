@@ -1,11 +1,10 @@
 """`stitch`: verbs and nothing else. No JAX, no tyro and no rich is imported before a verb needs it."""
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 
-from stitchrl.errors import StitchError, UsageError
+from stitchrl.errors import StitchError, UsageError, meant
 
 VERBS = {
     'demo': ('stitchrl.cli.demo', 'see offline RL join segments that imitation cannot: under 3 minutes'),
@@ -61,9 +60,7 @@ def run(argv: list[str]) -> int:
         print(f'stitchrl {__version__}')
         return 0
     if argv[0] not in VERBS:
-        near = get_close_matches(argv[0], VERBS, n=1)
-        hint = f'; did you mean {near[0]}?' if near else ''
-        raise UsageError(f'no verb {argv[0]!r}{hint} Known: {", ".join(VERBS)}')
+        raise UsageError(f'no verb {argv[0]!r}{meant(argv[0], VERBS)}')
     return import_module(VERBS[argv[0]][0]).main(argv[1:])
 
 

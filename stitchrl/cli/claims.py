@@ -4,12 +4,11 @@ import argparse
 import ast
 import json
 import time
-from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from stitchrl.errors import UsageError
+from stitchrl.errors import UsageError, meant
 
 SHIPPED = Path(__file__).parents[1] / 'claims'  # where a wheel has them
 CLONED = Path(__file__).parents[2] / 'claims'  # where they lie in a clone, beside the package
@@ -98,9 +97,7 @@ def chosen(names: list[str], every: bool) -> list[str]:
         raise UsageError(f'name experiments, or ask for --all; known: {", ".join(known)}')
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f'; did you mean {near[0]}?' if near else ''
-            raise UsageError(f'no experiment {name!r}{hint} Known: {", ".join(known)}')
+            raise UsageError(f'no experiment {name!r}{meant(name, known)}')
     return names or known
 
 

@@ -1,10 +1,9 @@
 """Configs to JSON and back, through one door: lists become tuples, unknown keys are errors. Imports no JAX."""
 
 from dataclasses import asdict, fields
-from difflib import get_close_matches
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from stitchrl.errors import UsageError
+from stitchrl.errors import UsageError, meant
 
 T = TypeVar('T')
 
@@ -33,9 +32,7 @@ def from_json(cls: type[T], tree: dict[str, Any]) -> T:
 
 def unknown(name: str, names: list[str], where: str) -> UsageError:
     """The error for a name that is no setting, with the nearest one that is, or all of them."""
-    near = get_close_matches(name, names, n=1)
-    hint = f'did you mean {near[0]}?' if near else f'known: {", ".join(names)}'
-    return UsageError(f'no setting {name!r} in {where}; {hint}')
+    return UsageError(f'no setting {name!r} in {where}{meant(name, names)}')
 
 
 def fits(value: Any, hint: Any) -> bool:

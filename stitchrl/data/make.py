@@ -1,7 +1,6 @@
 """Recordings that can be made on the spot, by name."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stitchrl.data.formats import npz
-from stitchrl.errors import UsageError
+from stitchrl.errors import UsageError, meant
 
 Arrays = dict[str, np.ndarray]
 
@@ -94,9 +93,7 @@ def make(name: str, steps: int, seed: int, out: Path) -> int:
     Raises UsageError for a name, size or path that will not do, MissingExtra; before any work is done.
     """
     if name not in RECIPES:
-        near = get_close_matches(name, RECIPES, n=1)
-        hint = f'; did you mean {near[0]}?' if near else ''
-        raise UsageError(f'no recording {name!r} can be made{hint} Known: stitch data make, without a name')
+        raise UsageError(f'no recording {name!r} can be made{meant(name, RECIPES)}')
     if steps < 1:
         raise UsageError(f'--steps {steps}: at least 1 is needed')
     if not 0 <= seed < 2**32:

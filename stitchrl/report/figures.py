@@ -83,7 +83,7 @@ def curves(
     path: str | Path | None = None,
     ylabel: str = 'return',
     *,
-    xlabel: str = 'updates',
+    xlabel: str = 'steps',
     rate: bool = False,
     inches: tuple[float, float] = WIDE_CHART,
     levels: Mapping[str, float] | None = None,
