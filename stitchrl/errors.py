@@ -8,10 +8,11 @@ from difflib import get_close_matches
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """What to put behind a name that is not known: the nearest one that is, or all of them."""
+    """What to put behind a name that is not known: the nearest one that is, or all of them if they are not too many."""
     known = list(known)
-    near = get_close_matches(name, known, n=1)
-    return f'; did you mean {near[0]}?' if near else f'; known: {", ".join(known)}'
+    if near := get_close_matches(name, known, n=1):
+        return f'; did you mean {near[0]}?'
+    return f'; known: {", ".join(known[:30])}' + (f' and {len(known) - 30} more' if len(known) > 30 else '')
 
 
 class StitchError(Exception):
