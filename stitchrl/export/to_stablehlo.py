@@ -16,7 +16,7 @@ from stitchrl.export.greedy import batch, greedy
 
 FILE = 'policy.stablehlo'
 PLATFORMS = ('cpu', 'cuda', 'tpu')
-DAYS = 180  # JAX reads what was exported up to six months before: docs.jax.dev/en/latest/export/export.html
+DAYS = 180  # JAX reads programs of versions up to six months older: docs.jax.dev, "Exporting", compatibility guarantees
 
 
 def write(folder: Path, agent: Agent, boundary: Boundary, spec: Spec) -> None:
