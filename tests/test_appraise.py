@@ -108,6 +108,14 @@ def test_without_a_recording_it_says_so(home, tmp_path):
         appraise(run, Request(**QUICK), load_checked)
 
 
+def test_a_recording_that_was_read_in_blocks_is_named_before_it_is_loaded(home, tmp_path):
+    run = made(tmp_path / 'run', home / 'one.npz', 'bc')
+    config = run.read('config.json')
+    run.write('config.json', config | {'settings': config['settings'] | {'stream': True}})
+    with pytest.raises(UsageError, match='read in blocks, would be taken into memory as a whole; name it'):
+        appraise(run, Request(**QUICK), load_checked)
+
+
 def test_a_recording_of_another_width_is_refused(home, tmp_path):
     c = tiny.columns()
     np.savez(tmp_path / 'wide.npz', observations=c.obs[:, :2], actions=c.action, rewards=c.reward, terminals=c.terminal)

@@ -30,6 +30,16 @@ def test_without_its_file_the_run_still_knows_the_returns(tmp_path, data):
     assert behaviour(run, str(moved)).columns is not None
 
 
+def test_what_was_read_in_blocks_is_not_taken_into_memory_unasked(tmp_path, data):
+    run = fakes.run(tmp_path / 'iql', data=data)
+    config = run.read('config.json')
+    run.write('config.json', config | {'settings': config['settings'] | {'stream': True}})
+    known = behaviour(run)
+    assert (known.columns, known.episodes) == (None, 20)
+    assert 'read in blocks while learning' in known.note
+    assert behaviour(run, str(data)).columns is not None
+
+
 def test_another_recording_is_not_taken_for_it(tmp_path, data):
     run = fakes.run(tmp_path / 'iql', data=data)
     fakes.write(data, fakes.recording(seed=1))

@@ -83,6 +83,9 @@ def recording(
     if path is None and noted is not None and noted['path'] is None:
         raise UsageError(f'{run.path} was trained on data from memory; name a file to judge by: --data PATH')
     where = path or (noted or {})['path']
+    if path is None and settings.stream:
+        what = f'{where}, which {run.path} read in blocks, would be taken into memory as a whole'
+        raise UsageError(f'{what}; name it, or a part of it, to judge by: --data PATH')
     if path is None and not Path(where).exists():
         raise UsageError(
             f'{where}, which {run.path} was trained on, is not there any more; name its place: --data PATH'

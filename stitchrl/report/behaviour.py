@@ -40,6 +40,11 @@ def behaviour(run: RunDir, data: str | None = None) -> Behaviour | None:
         return Behaviour(*bare, None, [], 'The run was trained on data from memory; --data PATH shows the recording.')
     if data is None and not Path(path).exists():
         return Behaviour(*bare, None, [], f'{path} is not there any more; --data PATH names another place.')
+    if data is None and settings.get('stream'):
+        note = (
+            f'{path} was read in blocks while learning, so it is not shown; --data {path} takes all of it into memory.'
+        )
+        return Behaviour(*bare, None, [], note)
     try:
         columns = read(path, None if data else settings['format'])
     except StitchError as error:
