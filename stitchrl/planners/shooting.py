@@ -1,0 +1,83 @@
+"""Random shooting: imagine many plans, take the best.
+
+    a*_0..H-1 = argmax over N samples of the imagined return;   samples: uniform, the last plan, a policy's
+
+A policy (`proposal`) makes plans by playing inside the model; the rest of them are uniform.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+from stitchrl.core.spec import Spec
+from stitchrl.models.model import WorldModel
+from stitchrl.planners.planner import Info, Planner, imagine, report, rest, worth
+
+
+class Shooting(Planner):
+    """Continuous or discrete actions. Memory: what is left of the last plan, [n, H, A] or [n, H] int32."""
+
+    proposal: Callable[[jax.Array, jax.Array], jax.Array] | None  # (obs [N, ...], key) -> actions [N, A] or [N]
+    dim: int = eqx.field(static=True)
+    discrete: bool = eqx.field(static=True)
+    horizon: int = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
+    proposed: int = eqx.field(static=True)  # of the samples, how many are the policy's
+    particles: int = eqx.field(static=True)
+    gamma: float = eqx.field(static=True)
+
+    @classmethod
+    def create(
+        cls,
+        spec: Spec,
+        horizon: int = 15,
+        samples: int = 1000,
+        particles: int = 1,
+        gamma: float = 1.0,
+        proposal: Any = None,
+        proposed: int = 0,
+    ) -> 'Shooting':
+        """One of the samples is the last plan, once there is one."""
+        return cls(proposal, spec.action_dim, spec.discrete, horizon, samples, proposed, particles, gamma)
+
+    @property
+    def calls(self) -> int:
+        """Steps of the model in one plan."""
+        return self.horizon * (self.samples * self.particles + self.proposed)
+
+    def remember(self, n: int) -> jax.Array:
+        blank = jnp.zeros((n, self.horizon, self.dim))
+        return blank[..., 0].astype(jnp.int32) if self.discrete else blank
+
+    def plan(self, model: WorldModel, latent: Any, memory: jax.Array, key: jax.Array) -> tuple[jax.Array, Any, Info]:
+        k_plans, k_policy, k_imagine = jr.split(key, 3)
+        plans = self.uniform(k_plans).at[0].set(memory)
+        if self.proposal is not None and self.proposed:
+            plans = plans.at[-self.proposed :].set(self.played(model, latent, k_policy))
+        values = worth(imagine(model, latent, plans, k_imagine, self.particles, self.gamma))
+        best = plans[values.argmax()]
+        return best[0], rest(best), report(values)
+
+    def follow(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return memory[0], rest(memory)
+
+    def uniform(self, key: jax.Array) -> jax.Array:
+        """[N, H, A] or [N, H] int32."""
+        if self.discrete:
+            return jr.randint(key, (self.samples, self.horizon), 0, self.dim)
+        return jr.uniform(key, (self.samples, self.horizon, self.dim), minval=-1, maxval=1)
+
+    def played(self, model: WorldModel, latent: Any, key: jax.Array) -> jax.Array:
+        """What the policy does inside the model, [proposed, H, ...]."""
+        rows = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (self.proposed, *x.shape)), latent)
+
+        def one(rows: Any, k: jax.Array) -> tuple[Any, jax.Array]:
+            k_act, k_step = jr.split(k)
+            action = self.proposal(model.seen(rows), k_act)  # pyright: ignore[reportOptionalCall]
+            return model.step(rows, action, k_step)[0], action
+
+        return jax.lax.scan(one, rows, jr.split(key, self.horizon))[1].swapaxes(0, 1)
