@@ -187,6 +187,7 @@ def test_spaces_do_not_break_a_seal_and_values_do(exported, tmp_path):
         (np.int64([0, 256, 7]), 'uint8', False),
         (np.int64([-1, 0, 7]), 'uint8', False),
         (np.float32([0, 0.5, 1]), 'uint8', False),
+        (np.float32([0, 0, 1]), 'uint8', False),  # a frame that was scaled to [0, 1]
         (np.float64([1e39, 0, 1]), 'float32', False),
         (np.array(['2020', '2021', '2022'], 'M8[Y]'), 'float32', False),
     ],

@@ -71,6 +71,7 @@ def run(program, obs):
         lambda w, x: jnp.minimum(x, w[:, 0][None]).argmax(-1).astype(jnp.float32),
         lambda w, x: jnp.take_along_axis(x, x.argmax(-1)[:, None], -1)[:, 0],
         lambda w, x: x + jnp.float32(1),
+        lambda w, x: (x @ w).sum(-1) + (x[:, :2] @ w.reshape(2, 3)).sum(-1),  # one name, two shapes
         lambda w, x: (x @ w + w[:1]) * (x @ w),
     ],
 )
