@@ -44,6 +44,14 @@ class Run:
         """The policy of agent `seed` (0: the first) as it was last saved."""
         return policy.load(self.dir.policy, seed)
 
+    def export(self, out: str | Path, to: str = 'numpy', seed: int = 0) -> Exported:
+        """Write the policy of agent `seed` as a new folder `out`: numpy, stablehlo or onnx; returns it as loaded there.
+
+        UsageError for an `out` that exists, StitchError where it would not act as the run does, MissingExtra.
+        """
+        folder.export(self.path, out, to, seed)
+        return folder.load(out)
+
     def evaluations(self) -> list[dict[str, Any]]:
         """The rows of eval.jsonl, one per episode."""
         return self.dir.rows('eval.jsonl')

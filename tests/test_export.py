@@ -19,6 +19,7 @@ from test_evaluate import Counting
 
 import stitchrl
 from stitchrl.algos import ALGORITHMS
+from stitchrl.api import Run
 from stitchrl.cli import main
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
@@ -278,6 +279,14 @@ def test_the_verb_says_what_was_made_and_how_to_use_it(arm, to, tmp_path, capsys
     assert main(['export', str(arm), str(tmp_path / 'out'), '--to', to]) == 2
     assert main(['export', str(arm), str(tmp_path / 'again'), '--to', to, '--seed', '1', '--json']) == 0
     assert json.loads(capsys.readouterr().out)['seed'] == 1
+
+
+def test_a_run_exports_its_policy_from_python(arm, tmp_path):
+    obs = np.float32([1, 2, 3])
+    act = Run(arm).export(tmp_path / 'out', seed=1)
+    np.testing.assert_allclose(act(obs), Run(arm).policy(1)(obs), atol=1e-5)
+    act.reset()
+    assert act.manifest['kind'] == 'numpy'
 
 
 def test_a_run_without_a_policy_is_corrupt(tmp_path, capsys):
