@@ -11,8 +11,7 @@ import thrift
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stitchrl.data.formats import pages
-from stitchrl.data.formats.parquet import place
+from stitchrl.data.formats import pages, parquet
 
 
 @pytest.mark.parametrize('codec', ['none', 'snappy', 'gzip', 'zstd'])
@@ -24,7 +23,9 @@ def test_pages_as_they_are_written(tmp_path, codec, version, dictionary):
     pq.write_table(pa.table({'x': x}), tmp_path / 'x.parquet', data_page_size=1000, write_batch_size=100, **options)
     chunk = pq.ParquetFile(tmp_path / 'x.parquet').metadata.row_group(0).column(0)
     with (tmp_path / 'x.parquet').open('rb') as file:
-        found = list(pages.sizes(file, place(chunk), chunk.total_compressed_size))
+        rows, (((start, length, width),),) = pages.footer(parquet.tail(tmp_path / 'x.parquet', file))
+        found = list(pages.sizes(file, start, length))
+    assert (rows, length, width) == (5000, chunk.total_compressed_size, 8)
     assert sum(values for _, values in found) == 5000 + 7 * dictionary
     assert len(found) > 1
     assert 0 <= chunk.total_uncompressed_size - sum(size for size, _ in found) < 200 * len(found)  # the headers
@@ -64,3 +65,5 @@ def test_headers_that_cannot_be_true(data):
 def test_any_bytes_are_an_answer_or_a_value_error(data):
     with contextlib.suppress(ValueError):
         assert all(size >= 0 for size, _ in sizes(data))
+    with contextlib.suppress(ValueError):
+        assert pages.footer(data)[0] >= 0

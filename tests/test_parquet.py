@@ -108,16 +108,15 @@ def test_truncated_anywhere(tmp_path):
         refused(path)
 
 
-def test_a_flipped_byte_in_a_page_is_never_other_data(tmp_path):
+def test_a_flipped_byte_of_our_own_is_never_other_data(tmp_path):
     g = np.random.default_rng(1)
     columns = read(written(tmp_path, table(observations=layouts.column(g.normal(size=(N, 40)).astype(np.float32)))))
     path = tmp_path / 'own.parquet'
     parquet.write(path, columns)
     whole, expected = path.read_bytes(), fingerprint(columns)
-    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], 'little')
-    for _ in range(300):
+    for at in g.permutation(len(whole))[:500]:  # in a page, and in the footer, which has no checksum of its own
         damaged = bytearray(whole)
-        damaged[g.integers(4, footer)] ^= 1 << g.integers(8)
+        damaged[at] ^= 1 << g.integers(8)
         path.write_bytes(damaged)
         with contextlib.suppress(BadData):
             assert fingerprint(read(path)) == expected
@@ -195,8 +194,21 @@ def test_shapes_that_do_not_fit(tmp_path):
         '[]',
         '{"shapes": 1}',
     ):
-        path = written(tmp_path, table().replace_schema_metadata({'stitchrl': shapes}))
+        path = written(tmp_path, table().replace_schema_metadata(dict.fromkeys(parquet.KEYS, shapes)))
         refused(path, 'truncated or damaged Parquet')
+
+
+def test_a_table_of_ours_that_was_changed(tmp_path):
+    parquet.write(tmp_path / 'x.parquet', read(written(tmp_path, table())))
+    made = pq.read_table(tmp_path / 'x.parquet')
+    pq.write_table(made.set_column(2, 'rewards', pa.array(np.ones(N, np.float32))), tmp_path / 'y.parquet')
+    refused(tmp_path / 'y.parquet', 'holds other columns than were written', 'take the metadata stitchrl out')
+    for keys in (made.schema.metadata, {}):
+        less = {key: text for key, text in keys.items() if key != parquet.KEYS[0]}
+        pq.write_table(made.replace_schema_metadata(less), tmp_path / 'y.parquet')
+        if keys:
+            refused(tmp_path / 'y.parquet', 'its schema is damaged')
+    assert len(read(tmp_path / 'y.parquet')) == N
 
 
 def test_extension_types_are_never_built(tmp_path, monkeypatch):

@@ -227,7 +227,7 @@ def npz_with_pickled_objects(folder):
 NAMES = ('observations', 'actions', 'rewards')
 
 
-@attack('declares 289.4 MB of columns', ['parquet', 'guard', 'pass'])
+@attack('declares 289.4 MB of columns', ['parquet', 'guard', 'four'])
 def parquet_page_that_unpacks_to_100_mb(folder):
     size = BIG // 2**22 * 2**22
     body = packed_zeros(size, gzip=True)

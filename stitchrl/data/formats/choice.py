@@ -69,4 +69,5 @@ def matching(pattern: str, names: Sequence[str]) -> list[str]:
 
 def listing(names: Sequence[str], most: int = SHOWN) -> str:
     """The first names, for a message."""
-    return ', '.join(names[:most]) + (f', ... ({len(names):,} in all)' if len(names) > most else '') or 'none'
+    shown = (name if name.isprintable() else repr(name) for name in names[:most])
+    return ', '.join(shown) + (f', ... ({len(names):,} in all)' if len(names) > most else '') or 'none'

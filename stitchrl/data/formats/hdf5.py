@@ -26,6 +26,7 @@ DEFLATE, SHUFFLE, FLETCHER, LZF = 1, 2, 3, 32000
 PACKINGS = {DEFLATE, SHUFFLE, FLETCHER, LZF}
 DEFLATE_RATIO = 1032  # no deflate stream unpacks to more
 SAFE_BYTES = 2**26  # what a chunk may unpack to without a closer look
+CHUNK_BYTES = 2**20  # of a chunk, as written
 
 Key = TypeVar('Key')
 
@@ -48,11 +49,14 @@ def load(path: Path, sets: Mapping[Key, h5py.Dataset]) -> dict[Key, np.ndarray]:
 
 
 def write(path: Path, columns: Columns) -> None:
-    """An HDF5 file that `read` makes the same columns of; not compressed, so that any rows can be read alone."""
+    """An HDF5 file that `read` makes the same columns of: not compressed, so that any rows can be read alone, and with
+    checksums on values and on all else, so that a flipped bit is seen.
+    """
     with path.open('wb') as out:
-        with h5py.File(out, 'w') as file:
+        with h5py.File(out, 'w', libver='v110') as file:
             for name, x in arrays_of(columns).items():
-                file[name] = x
+                rows = max(1, min(len(x), CHUNK_BYTES // max(1, x[:1].nbytes)))
+                file.create_dataset(name, data=x, chunks=(rows, *x.shape[1:]), fletcher32=True)
         out.flush()
         os.fsync(out.fileno())
 

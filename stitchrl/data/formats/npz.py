@@ -44,9 +44,11 @@ def read(path: Path) -> Columns:
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The archive, its directory checked; whatever goes wrong in the block becomes BadData."""
     with reading(path, 'npz', zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError):
-        _guard_directory(path)
+        count = _guard_directory(path)
         with zipfile.ZipFile(path) as archive:
             _agree(path, archive)
+            if len(archive.infolist()) != count:  # a damaged entry can swallow the next one
+                raise zipfile.BadZipFile(f'{len(archive.infolist())} arrays where its end says {count}')
             yield archive
 
 
@@ -87,21 +89,22 @@ def arrays_of(columns: Columns) -> dict[str, np.ndarray]:
     return {name: np.asarray(x) for name, x in values.items() if x is not None}
 
 
-def _guard_directory(path: Path) -> None:
-    """Refuse a list of members that is too long, before it is read: zipfile takes all of it into memory."""
+def _guard_directory(path: Path) -> int:
+    """Members, by the zip's end. BadData where the list of them is too long: zipfile takes it all into memory."""
     with path.open('rb') as file:
         file.seek(max(0, file.seek(0, 2) - 2**16 - 22))
         tail = file.read()
         at = len(tail) - 22 if tail[-22:-18] == END and tail[-2:] == b'\0\0' else tail.rfind(END)
         if at < 0:
             raise zipfile.BadZipFile('its list of arrays is missing')
-        (size,) = struct.unpack_from('<I', tail, at + 12)
-        if tail[max(0, at - 20) : at][:4] == END64:  # a long zip has a record with the true size
-            file.seek(struct.unpack_from('<Q', tail, at - 12)[0] + 40)
-            (size,) = struct.unpack('<Q', file.read(8))
+        count, size = struct.unpack_from('<HI', tail, at + 10)
+        if tail[max(0, at - 20) : at][:4] == END64:  # a long zip has a record with the true numbers
+            file.seek(struct.unpack_from('<Q', tail, at - 12)[0] + 32)
+            count, size = struct.unpack('<QQ', file.read(16))
     if size > DIRECTORY:
         what = f'lists {human(size)} of names, expected at most {human(DIRECTORY)}'
         raise BadData(f'{path}: {what}. Fix: save only the columns')
+    return count
 
 
 def _agree(path: Path, archive: zipfile.ZipFile) -> None:

@@ -1,16 +1,46 @@
-"""Parquet's page headers, read without opening a page: what a column will take, whatever the footer says.
+"""Parquet's footer and page headers, read without unpacking a page: where columns lie and what they will take.
 
-A reader allocates what a page header declares before it unpacks the page. Headers are Thrift's compact protocol:
+A reader allocates what a page header declares before it unpacks the page, and Arrow ends the process on some footers
+that make no sense, so both are looked at first. They are written in Thrift's compact protocol:
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 MAX_HEADER = 2**14  # bytes; statistics of numbers are short
 MAX_PAGES = 10**5  # of one file
-MAX_DEPTH = 4
+MAX_DEPTH = 8
 UNPACKED, PACKED, VALUES = 2, 3, {5: 1, 7: 1, 8: 1}  # field numbers; of each kind of page: where its count is
+ROWS, GROUPS, COLUMNS, META, DATA, DICTIONARY, LENGTH, TYPE = 3, 4, 1, 3, 9, 11, 7, 1  # field numbers of the footer
+BYTES = {0: 1, 1: 4, 4: 4}  # of one value of a type; of all other types 8
+
+
+class Chunk(NamedTuple):
+    """A part of a column: where it lies, how long it is, bytes of one value."""
+
+    start: int
+    length: int
+    width: int
+
+
+def footer(buffer: bytes) -> tuple[int, list[list[Chunk]]]:
+    """(rows, the parts of all columns for each group of rows). ValueError for a footer that makes no sense."""
+    tree, _ = struct_of(buffer, 0)
+    try:
+        groups = [[chunk_of(column[META]) for column in group[COLUMNS]] for group in tree.get(GROUPS, [])]
+        rows = [group[ROWS] for group in tree.get(GROUPS, [])]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'its footer lacks field {error}') from error
+    if len({len(group) for group in groups}) > 1 or min(rows, default=0) < 0 or sum(rows) != tree.get(ROWS):
+        raise ValueError('the groups of rows in its footer do not fit together')
+    return tree[ROWS], groups
+
+
+def chunk_of(meta: dict[int, Any]) -> Chunk:
+    """A part of a column by its metadata."""
+    starts = [meta[DATA], *([meta[DICTIONARY]] if meta.get(DICTIONARY) else [])]
+    return Chunk(min(starts), meta[LENGTH], BYTES.get(meta[TYPE], 8))
 
 
 def sizes(file: BinaryIO, start: int, length: int) -> Iterator[tuple[int, int]]:
@@ -33,7 +63,7 @@ def sizes(file: BinaryIO, start: int, length: int) -> Iterator[tuple[int, int]]:
 def struct_of(buffer: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
     """(field number -> value, where it ends) of a struct; what is not a number or a struct is passed over."""
     if depth > MAX_DEPTH:
-        raise ValueError('a page header is nested too deep')
+        raise ValueError('a page header or footer is nested too deep')
     found: dict[int, Any] = {}
     number = 0
     while kind := _byte(buffer, at):
@@ -58,14 +88,28 @@ def _value(buffer: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
     if kind == 8:
         size, at = _varint(buffer, at)
         return None, at + size
+    if kind in (9, 10):
+        return _list(buffer, at, depth)
     if kind == 12:
         return struct_of(buffer, at, depth + 1)
-    raise ValueError(f'a page header has a field of kind {kind}')
+    raise ValueError(f'a page header or footer has a field of kind {kind}')
+
+
+def _list(buffer: bytes, at: int, depth: int) -> tuple[list[Any], int]:
+    head = _byte(buffer, at)
+    size, at = _varint(buffer, at + 1) if head >> 4 == 15 else (head >> 4, at + 1)
+    if size > len(buffer) - at:
+        raise ValueError('a page header or footer has a list longer than itself')
+    found = []
+    for _ in range(size):
+        x, at = _value(buffer, at, 3 if head & 15 in (1, 2) else head & 15, depth)
+        found.append(x)
+    return found, at
 
 
 def _byte(buffer: bytes, at: int) -> int:
     if at >= len(buffer):
-        raise ValueError('a page header is cut off or too long')
+        raise ValueError('a page header or footer is cut off or too long')
     return buffer[at]
 
 
@@ -77,7 +121,7 @@ def _varint(buffer: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value, at
-    raise ValueError('a number in a page header has no end')
+    raise ValueError('a number in a page header or footer has no end')
 
 
 def _signed(buffer: bytes, at: int) -> tuple[int, int]:

@@ -5,13 +5,14 @@ a recording, with the shape of images and the bounds of actions in the schema's 
 What the footer declares is compared with the file and with the pages before a page is unpacked.
 """
 
+import hashlib
 import json
 import os
 import struct
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +26,9 @@ from stitchrl.data.formats.npz import BOUNDS, arrays_of
 from stitchrl.errors import BadData
 
 CHOICES = tables.ROLES
-MAX_FOOTER = 2**24
-KEY = b'stitchrl'  # of the schema's metadata
+MAX_FOOTER = 2**22
+KEYS = (b'stitchrl', b'stitchrl, again')  # of the schema's metadata; twice, because a footer has no checksum
 ROWS = 2**16  # of a group, as written
-BYTES = {'BOOLEAN': 1, 'INT32': 4, 'FLOAT': 4}  # of one value; of all other types 8
 
 
 def read(path: Path, choice: Choice) -> Columns:
@@ -37,7 +37,7 @@ def read(path: Path, choice: Choice) -> Columns:
     """
     with opened(path) as file:
         names = file.schema_arrow.names
-        if not choice.given() and has_names(names):
+        if not choice.given() and (metadata(file.schema_arrow) or has_names(names)):
             return plain(path, file)
         chosen = tables.select(path, names, choice)
         arrays, notes = chosen_arrays(path, file, chosen)
@@ -56,8 +56,10 @@ def plain(path: Path, file: pq.ParquetFile) -> Columns:
     about = metadata(file.schema_arrow)
     raw = load(path, file, list(names.values()))
     for name, shape in about.get('shapes', {}).items():
-        if name in raw:
-            raw[name] = raw[name].reshape(len(raw[name]), *shape)
+        raw[name] = raw[name].reshape(len(raw[name]), *shape)
+    if about and about.get('sha256') != digest(raw, about):
+        fix = 'copy it again; if it was changed on purpose, take the metadata stitchrl out of its schema'
+        raise BadData(f'{path}: holds other columns than were written. Fix: {fix}')
     columns = {field: convert(path, field, name, raw[name], notes) for field, name in names.items()}
     for field, name in zip(('low', 'high'), BOUNDS, strict=True):
         if name in about:
@@ -85,17 +87,24 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
     """A Parquet file whose footer has a believable length; whatever goes wrong in the block becomes BadData."""
     with reading(path, 'Parquet', pa.ArrowException, struct.error):
         with path.open('rb') as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 8))
-            tail = file.read(8)
-        if tail[4:] != b'PAR1':
-            raise ValueError('it does not end as a Parquet file')
-        (footer,) = struct.unpack('<I', tail[:4])
-        if footer > min(size - 12, MAX_FOOTER):
-            what = f'a footer of {human(footer)} in a file of {human(size)}, at most {human(MAX_FOOTER)} are read'
-            raise BadData(f'{path}: {what}. Fix: copy it again; write a large table as several files')
+            pages.footer(tail(path, file))
         with pq.ParquetFile(path, page_checksum_verification=True) as source:
             yield source
+
+
+def tail(path: Path, file: BinaryIO) -> bytes:
+    """The footer, if it has a believable length."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 8))
+    end = file.read(8)
+    if end[4:] != b'PAR1':
+        raise ValueError('it does not end as a Parquet file')
+    (length,) = struct.unpack('<I', end[:4])
+    if length > min(size - 12, MAX_FOOTER):
+        what = f'a footer of {human(length)} in a file of {human(size)}, at most {human(MAX_FOOTER)} are read'
+        raise BadData(f'{path}: {what}. Fix: copy it again; write a large table as several files')
+    file.seek(size - 8 - length)
+    return file.read(length)
 
 
 def load(path: Path, file: pq.ParquetFile, names: list[str]) -> dict[str, np.ndarray]:
@@ -107,40 +116,33 @@ def load(path: Path, file: pq.ParquetFile, names: list[str]) -> dict[str, np.nda
 def table(path: Path, file: pq.ParquetFile, names: list[str]) -> pa.Table:
     """The columns called `names`; their sizes are checked before the first page is unpacked."""
     schema = file.schema_arrow
-    guard(path, file, {name: arrow.width(path, name, schema.field(name).type) for name in names})
+    rows = guard(path, schema, {name: arrow.width(path, name, schema.field(name).type) for name in names})
     found = file.read(columns=names, use_threads=False)
-    if found.num_rows != file.metadata.num_rows:
-        raise ValueError(f'{found.num_rows} rows, but the footer says {file.metadata.num_rows}')
+    if found.num_rows != rows:
+        raise ValueError(f'{found.num_rows} rows, but its footer says {rows}')
     found.validate(full=True)  # offsets and lengths in the file are not taken on trust
     return found
 
 
-def guard(path: Path, file: pq.ParquetFile, widths: dict[str, int]) -> None:
-    """Refuse columns that would not fit, by the footer's rows or by what the pages say; `widths`: bytes of a row."""
-    rows, end, count = file.metadata.num_rows, path.stat().st_size - 8, 0
-    taken = dict.fromkeys(widths, 0)
+def guard(path: Path, schema: pa.Schema, widths: dict[str, int]) -> int:
+    """Rows. Refuses columns that would not fit, by the footer's rows or by what their pages say; `widths`: of a row."""
+    owners = [field.name for field in schema for _ in range(leaves(field.type))]
+    taken, count, end = dict.fromkeys(widths, 0), 0, path.stat().st_size - 8
     with path.open('rb') as source:
-        for chunk, name in chunks(file, widths):
-            start, length = place(chunk), chunk.total_compressed_size
+        rows, groups = pages.footer(tail(path, source))
+        if any(len(group) != len(owners) for group in groups):
+            raise ValueError('its schema does not fit its footer')
+        parts = [(name, chunk) for group in groups for name, chunk in zip(owners, group, strict=True) if name in widths]
+        for name, (start, length, width) in parts:
             if start < 4 or length < 0 or start + length > end:
                 raise ValueError(f'{name} lies outside of the file')
             for size, values in pages.sizes(source, start, length):
-                taken[name] += max(size, values * BYTES.get(chunk.physical_type, 8))
+                taken[name] += max(size, values * width)
                 count += 1
                 if count > pages.MAX_PAGES:
                     raise BadData(f'{path}: more than {pages.MAX_PAGES:,} pages. Fix: write larger pages, or files')
     guard_size(path, {name: ((rows,), max(rows * width, taken[name])) for name, width in widths.items()})
-
-
-def chunks(file: pq.ParquetFile, names: Container[str]) -> Iterator[tuple[Any, str]]:
-    """Each part of the columns called `names`, group after group."""
-    owners = [field.name for field in file.schema_arrow for _ in range(leaves(field.type))]
-    if len(owners) != file.metadata.num_columns:
-        raise ValueError('the schema does not fit the footer')
-    for group in range(file.metadata.num_row_groups):
-        for i, name in enumerate(owners):
-            if name in names:
-                yield file.metadata.row_group(group).column(i), name
+    return rows
 
 
 def leaves(kind: pa.DataType) -> int:
@@ -148,21 +150,15 @@ def leaves(kind: pa.DataType) -> int:
     return sum(leaves(kind.field(i).type) for i in range(kind.num_fields)) if kind.num_fields else 1
 
 
-def place(chunk: Any) -> int:
-    """Where a part of a column begins."""
-    first = chunk.data_page_offset
-    return min(first, chunk.dictionary_page_offset) if chunk.has_dictionary_page else first
-
-
 def metadata(schema: pa.Schema) -> dict[str, Any]:
     """What `write` said of shapes and bounds; {} where another program wrote the file."""
-    text = (schema.metadata or {}).get(KEY)
-    if text is None:
+    texts = [(schema.metadata or {}).get(key) for key in KEYS]
+    if texts == [None, None]:
         return {}
-    tree = json.loads(text)
+    tree = json.loads(texts[0] or b'') if texts[0] == texts[1] else None
     shapes = tree.get('shapes', {}) if isinstance(tree, dict) else None
-    if not isinstance(shapes, dict) or not all(map(is_shape, shapes.values())):
-        raise ValueError('its schema says shapes that are none')
+    if not isinstance(tree, dict) or not isinstance(shapes, dict) or not all(map(is_shape, shapes.values())):
+        raise ValueError('its schema is damaged, or says shapes that are none')
     return tree
 
 
@@ -176,13 +172,22 @@ def write(path: Path, columns: Columns) -> None:
     arrays = {name: x for name, x in arrays_of(columns).items() if name not in BOUNDS}
     about = {name: list(x) for name, x in zip(BOUNDS, (columns.low, columns.high), strict=True) if x is not None}
     shapes = {name: list(x.shape[1:]) for name, x in arrays.items() if x.ndim > 2}
-    text = json.dumps(about | {'shapes': shapes})
-    made = pa.table({name: column(x) for name, x in arrays.items()}).replace_schema_metadata({KEY: text})
+    text = json.dumps(about | {'shapes': shapes, 'sha256': digest(arrays, about)})
+    made = pa.table({name: column(x) for name, x in arrays.items()}).replace_schema_metadata(dict.fromkeys(KEYS, text))
     options = {'compression': 'snappy', 'use_dictionary': False, 'write_statistics': False, 'write_page_checksum': True}
     with path.open('wb') as out:
         pq.write_table(made, out, row_group_size=ROWS, **options)
         out.flush()
         os.fsync(out.fileno())
+
+
+def digest(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> str:
+    """sha256, hex, of columns and of the bounds in `about`."""
+    found = hashlib.sha256(json.dumps([about.get(name) for name in BOUNDS]).encode())
+    for name, x in sorted(arrays.items()):
+        found.update(f'{name} {x.dtype.str} {x.shape};'.encode())
+        found.update(np.ascontiguousarray(x).tobytes())
+    return found.hexdigest()
 
 
 def column(x: np.ndarray) -> pa.Array:
