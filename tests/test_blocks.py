@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,3 +114,21 @@ def test_stretches_and_values_go_through_every_row_once(tmp_path, rows):
         at += count
     np.testing.assert_array_equal(np.concatenate(found), arrays['rewards'])
     np.testing.assert_array_equal(np.concatenate(list(blocks.values('reward'))), arrays['rewards'])
+
+
+@pytest.mark.parametrize(('chunk', 'size', 'stride'), [(None, 4096, 2**16), (10, 4096, 2**16), (9000, 9000, 63_000)])
+def test_blocks_of_a_file_in_chunks_have_the_rows_of_a_chunk(tmp_path, chunk, size, stride):
+    path = saved(tmp_path / 'r.hdf5', recorded([(10_000, True)]))
+    with h5py.File(path, 'a') as file:
+        obs = file['observations'][()]
+        del file['observations']
+        file.create_dataset('observations', data=obs, chunks=chunk and (chunk, 3))
+    blocks = Blocks(slices(path))
+    assert (blocks.size, blocks.stride) == (size, stride)
+    np.testing.assert_array_equal(np.concatenate(list(blocks.values('obs'))), obs)
+
+
+def test_blocks_have_no_more_rows_than_their_most(tmp_path):
+    found = slices(saved(tmp_path / 'r.npz', recorded([(10, True)])))
+    found.together = 10**6
+    assert (Blocks(found).size, Blocks(found).stride) == (2**16, 2**16)

@@ -107,6 +107,19 @@ def test_a_file_that_unpacks_to_far_more_than_itself_is_refused(tmp_path):
     refused(path, r'declares 24\.0 GB of columns.*at most 300 times the file are read')
 
 
+def test_what_packs_a_chunk_is_looked_at_before_any_is_unpacked(tmp_path):
+    path = saved(tmp_path / 'r.hdf5', recorded(LENGTHS), compression='gzip')
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((7,))
+    plan.set_deflate(1)
+    plan.set_deflate(1)
+    with h5py.File(path, 'a') as file:
+        del file['rewards']
+        space = h5py.h5s.create_simple((21,))
+        h5py.h5d.create(file.id, b'rewards', h5py.h5t.NATIVE_FLOAT, space, plan)
+    refused(path, '/rewards is packed more than once')
+
+
 def test_links_are_not_followed(tmp_path):
     arrays = recorded(LENGTHS)
     saved(tmp_path / 'other.hdf5', {'rewards': arrays.pop('rewards')})

@@ -1,5 +1,7 @@
 """One survey of a recording tells what the recording in memory tells."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -115,6 +117,16 @@ def test_nothing_to_learn_from_is_refused(tmp_path):
     arrays = recorded([(1, False)] * 40, successors=False)
     with pytest.raises(BadData, match='no step with a successor in 40 rows'):
         survey(saved(tmp_path / 'r.npz', arrays), size=2)
+
+
+def test_a_flipped_bit_is_found_before_training(tmp_path):
+    path = saved(tmp_path / 'r.npz', recorded(LENGTHS))
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        data[archive.getinfo('rewards.npy').header_offset + 250] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BadData, match='Bad CRC-32'):
+        survey(path)
 
 
 def test_warnings_are_those_of_the_first_rows(tmp_path):

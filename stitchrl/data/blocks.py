@@ -18,15 +18,18 @@ from stitchrl.data.episodes import episode_ends
 from stitchrl.data.formats.slices import Slices
 from stitchrl.data.layout import Rows, unrolled
 
-BLOCK = 4096  # rows
-AT_ONCE = 16  # blocks that a pass through the whole recording reads in one go
+BLOCK = 4096, 2**16  # rows: at least, and at most
+AT_ONCE = 16  # blocks that a pass through the whole recording reads in one go, if they have not more rows than the most
 
 
 class Blocks:
     """A random-access source: `blocks[i]` are the rows of a Dataset, of rows i x size .. (i + 1) x size on disk."""
 
-    def __init__(self, slices: Slices, size: int = BLOCK):
-        self.slices, self.size = slices, size
+    def __init__(self, slices: Slices, size: int | None = None):
+        """`size`: rows; by default as many as the file keeps in one chunk, so that few chunks are unpacked in vain."""
+        self.slices, (least, most) = slices, BLOCK
+        self.size = size or min(max(least, slices.together), most)
+        self.stride = self.size * max(1, min(AT_ONCE, most // self.size))
 
     def __len__(self) -> int:
         return -(-len(self.slices) // self.size)
@@ -37,15 +40,14 @@ class Blocks:
 
     def stretches(self) -> Iterator[tuple[int, int, Columns]]:
         """All of it once: (first row, rows of several blocks, their columns with, but at the end, one row more)."""
-        step = AT_ONCE * self.size
-        for start in range(0, len(self.slices), step):
-            yield start, min(step, len(self.slices) - start), self.slices.read(start, start + step + 1)
+        for start in range(0, len(self.slices), self.stride):
+            count = min(self.stride, len(self.slices) - start)
+            yield start, count, self.slices.read(start, start + count + 1)
 
     def values(self, field: str) -> Iterator[np.ndarray]:
         """All rows of one column, some at a time."""
-        step = AT_ONCE * self.size
-        for start in range(0, len(self.slices), step):
-            yield self.slices.column(field, start, start + step)
+        for start in range(0, len(self.slices), self.stride):
+            yield self.slices.column(field, start, start + self.stride)
 
 
 def bordered(columns: Columns, size: int) -> Columns:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stitchrl.core.spec import Spec
-from stitchrl.data.blocks import BLOCK, Blocks, part
+from stitchrl.data.blocks import Blocks, part
 from stitchrl.data.check import Bound, check, fingerprint, refuse
 from stitchrl.data.columns import Columns
 from stitchrl.data.finding import Finding
@@ -65,22 +65,22 @@ class OnDisk:
 
 
 def survey(
-    path: str | Path, format: str | None = None, low: Bound = None, high: Bound = None, size: int = BLOCK
+    path: str | Path, format: str | None = None, low: Bound = None, high: Bound = None, size: int | None = None
 ) -> OnDisk:
-    """The recording at `path` in blocks of `size` rows, after two passes through it. Bounds as of Dataset.from_columns.
+    """The recording at `path` after two passes through it. Bounds as of Dataset.from_columns, `size` as of Blocks.
 
     Raises BadData with the rows of what must not be trained on, and for a format that cannot be read in parts.
     """
     blocks = Blocks(slices(path, format), size)
     blocks.slices.verify()
-    told, warned = Tally(size), []
+    told, warned = Tally(blocks.size), []
     for start, count, columns in blocks.stretches():
         found = findings(part(columns, 0, count), low, high)
         refuse_rows(found, start, count, len(blocks.slices))
         warned += [] if start else [str(finding) for finding in found]
         told.add(columns, count)
     if not told.marked:
-        refuse(check(blocks.slices.read(0, 2 * size), low, high))  # which says that nothing ends
+        refuse(check(blocks.slices.read(0, 2 * blocks.size), low, high))  # which says that nothing ends
     if not told.steps:
         raise BadData(f'no step with a successor in {len(blocks.slices)} rows: nothing to learn from')
     first = blocks.slices.read(0, 1)

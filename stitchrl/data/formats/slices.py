@@ -39,6 +39,7 @@ class Slices:
         """`names`: field -> name in the file; `lengths`: field -> rows. BadData unless they are all as long."""
         self.path, self.kind, self.names, self.notes = path, kind, names, tuple(notes)
         self.length = lengths['obs']
+        self.together = 1  # rows that the file keeps in one chunk, of which no part can be read alone
         self.parts: dict[str, Read] = {}
         self.bounds: dict[str, np.ndarray] = {}
         for field, n in lengths.items():
@@ -105,6 +106,7 @@ def open_hdf5(path: Path) -> Slices:
     bounds = {field: sets.pop(field) for field in BOUNDS if field in sets}
     found = Slices(path, 'HDF5', names, notes, {field: rows(data.shape) for field, data in sets.items()})
     found.parts = {field: rows_of(data) for field, data in sets.items()}
+    found.together = max(data.chunks[0] if data.chunks else 1 for data in sets.values())
     found.bounds = {field: convert(path, field, names[field], data[()], []) for field, data in bounds.items()}
     return found
 
