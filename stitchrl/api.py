@@ -45,10 +45,7 @@ class Run:
         return policy.load(self.dir.policy, seed)
 
     def export(self, out: str | Path, to: str = 'numpy', seed: int = 0) -> Exported:
-        """Write the policy of agent `seed` as a new folder `out`: numpy, stablehlo or onnx; returns it as loaded there.
-
-        UsageError for an `out` that exists, StitchError where it would not act as the run does, MissingExtra.
-        """
+        """Write the policy of agent `seed` as a new folder (docs/deploy.md); returns it as it is there."""
         folder.export(self.path, out, to, seed)
         return folder.load(out)
 
@@ -197,11 +194,7 @@ def train(
 
 
 def load_policy(path: str | Path, seed: int = 0) -> Policy | Exported:
-    """The policy of a run, of a policy folder or of an export: NumPy in, NumPy out.
-
-    `seed`: of the agent, where there are several; an export holds one, whatever is said here. Corrupt where it cannot
-    be used, MissingExtra where an export needs a part that is not installed.
-    """
+    """The policy of a run, a policy folder or an export, which has one seed. Corrupt; MissingExtra of an export."""
     if (Path(path) / runner.MANIFEST).is_file():
         return folder.load(path)
     return policy.load(path, seed)
