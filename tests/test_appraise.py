@@ -146,7 +146,7 @@ def test_every_kind_of_run_can_be_judged(algo, tmp_path):
 def test_there_are_three_fits_at_least_where_nothing_else_is_asked(home, monkeypatch):
     asked = []
 
-    def fits(policies, boundary, data, cfg, number, seed):
+    def fits(policies, boundary, data, cfg, number, seed, tell):
         asked.append(number)
         shape = len(jax.tree.leaves(policies)[0]), number, POINTS
         return Fits(np.arange(POINTS), np.zeros(shape), np.zeros(shape), 1.0)

@@ -70,6 +70,13 @@ def test_what_comes_out(data):
     np.testing.assert_array_equal(judged(data).values, found.values)
 
 
+def test_it_tells_how_far_it_is(data):
+    told = []
+    found = judged(data, tell=lambda step, value: told.append((step, value)))
+    assert [step for step, _ in told] == found.steps.tolist()
+    np.testing.assert_allclose([value for _, value in told], found.values.mean((0, 1)), rtol=1e-4, atol=1e-6)
+
+
 def test_values_are_in_the_units_of_the_recorded_rewards(data):
     """Eight times the rewards, eight times the values; the rule that a run had for its rewards does not matter."""
     found, more = judged(data), judged(replace(data, reward=8 * data.reward))

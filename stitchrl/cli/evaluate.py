@@ -49,8 +49,9 @@ def judge(args: argparse.Namespace) -> int:
     from stitchrl.report import unplayed
     from stitchrl.runs.directory import RunDir
 
-    run = RunDir.find(args.run)
-    result = appraise(run, Request(args.data, args.steps, args.seeds, args.gamma, args.seed), load_checked)
+    tell = lambda step, value: print(f'fitted Q evaluation: {step:,} updates, mean estimate {value:.4g}', flush=True)
+    run, say = RunDir.find(args.run), None if args.json else tell
+    result = appraise(run, Request(args.data, args.steps, args.seeds, args.gamma, args.seed, say), load_checked)
     if args.json:
         print(json.dumps(result | {'value': str(unplayed.value(result)), 'warnings': unplayed.warnings(result)}))
         return 0

@@ -18,7 +18,7 @@ from stitchrl.data.controls import shuffled
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import Corrupt, UsageError
 from stitchrl.loops.held_out import agreement, measured
-from stitchrl.loops.judge import judge, to_go
+from stitchrl.loops.judge import Tell, judge, to_go
 from stitchrl.loops.settings import Settings
 from stitchrl.runs import policy
 from stitchrl.runs.directory import RunDir
@@ -38,6 +38,7 @@ class Request:
     fits: int | None = None  # of each policy; default: one, or more where the run has fewer than three
     gamma: float | None = None  # default: the run's, or 0.99 where it has none
     seed: int = 0  # of the fits
+    tell: Tell | None = None  # called as the fits go on: updates done, mean estimate
 
 
 def appraise(run: RunDir, request: Request, load: Callable[[str, str | None], Loaded]) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def fqe(agents: Agent, boundary: Boundary, data: Dataset, request: Request) -> d
     number = request.fits or -(-FITS // count)
     gamma = getattr(agents.cfg, 'gamma', FITTING.gamma) if request.gamma is None else request.gamma
     cfg = replace(FITTING, gamma=gamma, steps=FITTING.steps if request.steps is None else request.steps)
-    fits = judge(agents, boundary, data, cfg, number, seed=request.seed)
+    fits = judge(agents, boundary, data, cfg, number, seed=request.seed, tell=request.tell)
     return {
         'gamma': gamma,
         'config': asdict(cfg),

@@ -1,5 +1,6 @@
 """Judging without a simulator: fitted Q evaluation of many policies at once, several fits of each."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ POINTS = 20  # of the curve of estimates along a fit; the estimate is the mean o
 LAST = 4
 INTEND = 3  # the stream of randomness that the policies' actions come from
 BLOCK = 4096  # rows at which the policies are asked at once
+
+Tell = Callable[[int, float], Any]
 
 
 class Fits(NamedTuple):
@@ -43,13 +46,21 @@ class Fits(NamedTuple):
 
 
 def judge(
-    policies: Any, boundary: Boundary, data: Dataset, cfg: Config, fits: int = 1, samples: int = 1, seed: int = 0
+    policies: Any,
+    boundary: Boundary,
+    data: Dataset,
+    cfg: Config,
+    fits: int = 1,
+    samples: int = 1,
+    seed: int = 0,
+    tell: Tell | None = None,
 ) -> Fits:
     """Fit Q of each policy to a recording in its own units.
 
     policies: a pytree with leaves [P, ...] and `remember` and `act` as an Agent's, in the units of `boundary`, whose
     rule for rewards is not used. fits: of each policy, with seeds of their own. samples: actions K that stand for a
-    policy at each row; 1 is exact for one without chance. UsageError for a policy that remembers.
+    policy at each row; 1 is exact for one without chance. tell: called as the fits go on, with updates done and the
+    mean estimate. UsageError for a policy that remembers.
     """
     if jax.tree.leaves(jax.eval_shape(lambda: jax.vmap(lambda policy: policy.remember(1))(policies))):
         raise UsageError('fitted Q evaluation is of policies that see only the present; this one remembers')
@@ -58,12 +69,14 @@ def judge(
     inner: Dataset = jax.device_put(units.inward(data))
     action = intended(policies, inner, jr.fold_in(jr.key(seed), INTEND), samples)
     labels = {'action': jnp.asarray(np.repeat(action, fits, axis=0))}
-    steps, values, losses = fit(inner, labels, cfg, seed)
+    steps, values, losses = fit(inner, labels, cfg, seed, lambda step, value: tell and tell(step, scale * value))
     shape = lambda x: np.stack(x, -1).reshape(len(action), fits, -1).astype(np.float64)
     return Fits(steps, scale * shape(values), shape(losses), scale)
 
 
-def fit(data: Dataset, labels: dict[str, jax.Array], cfg: Config, seed: int) -> tuple[np.ndarray, list[Any], list[Any]]:
+def fit(
+    data: Dataset, labels: dict[str, jax.Array], cfg: Config, seed: int, tell: Tell
+) -> tuple[np.ndarray, list[Any], list[Any]]:
     """All fits in one program, S of them for labels [S, N, K, ...]: updates done [C], values and losses [S] after each.
 
     The updates are rounded up to a multiple of POINTS, so that every piece is the same program.
@@ -79,6 +92,7 @@ def fit(data: Dataset, labels: dict[str, jax.Array], cfg: Config, seed: int) -> 
         losses.append(np.asarray(info['critic/loss']).mean(0))
         if not np.isfinite(values[-1]).all():
             raise StitchError(f'fitted Q evaluation diverged: its Q is not finite after {start + chunk:,} updates')
+        tell(start + chunk, float(values[-1].mean()))
     return chunk * np.arange(1, POINTS + 1), values, losses
 
 
