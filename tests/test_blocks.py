@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import columns_of, episodes, recorded, saved
 
+from stitchrl.data import blocks as module
 from stitchrl.data.blocks import Blocks, bordered, part
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.formats.slices import slices
@@ -116,7 +117,7 @@ def test_stretches_and_values_go_through_every_row_once(tmp_path, rows):
     np.testing.assert_array_equal(np.concatenate(list(blocks.values('reward'))), arrays['rewards'])
 
 
-@pytest.mark.parametrize(('chunk', 'size', 'stride'), [(None, 4096, 2**16), (10, 4096, 2**16), (9000, 9000, 63_000)])
+@pytest.mark.parametrize(('chunk', 'size', 'stride'), [(None, 4096, 2**16), (10, 4096, 2**16), (9000, 9000, 144_000)])
 def test_blocks_of_a_file_in_chunks_have_the_rows_of_a_chunk(tmp_path, chunk, size, stride):
     path = saved(tmp_path / 'r.hdf5', recorded([(10_000, True)]))
     with h5py.File(path, 'a') as file:
@@ -131,4 +132,12 @@ def test_blocks_of_a_file_in_chunks_have_the_rows_of_a_chunk(tmp_path, chunk, si
 def test_blocks_have_no_more_rows_than_their_most(tmp_path):
     found = slices(saved(tmp_path / 'r.npz', recorded([(10, True)])))
     found.together = 10**6
-    assert (Blocks(found).size, Blocks(found).stride) == (2**16, 2**16)
+    assert Blocks(found).size == 2**16
+
+
+def test_a_pass_reads_as_many_blocks_as_fit_into_its_bytes(tmp_path, monkeypatch):
+    found = slices(saved(tmp_path / 'r.npz', recorded([(10, True)])))
+    assert Blocks(found, 2).bytes == 2 * (3 * 4 + 2 * 4 + 4 + 1 + 1 + 3 * 4)
+    for limit, blocks in ((10**9, 16), (200, 2), (1, 1)):
+        monkeypatch.setattr(module, 'AT_ONCE', (16, limit))
+        assert Blocks(found, 2).stride == 2 * blocks

@@ -108,6 +108,13 @@ def test_a_recording_in_which_nothing_ends_is_refused(tmp_path):
         survey(saved(tmp_path / 'r.npz', arrays), size=2)
 
 
+def test_a_recording_without_rows_is_refused(tmp_path):
+    arrays = {name: x[:0] for name, x in recorded(LENGTHS).items()}
+    for name in ('r.npz', 'r.hdf5'):
+        with pytest.raises(BadData, match='no rows'):
+            survey(saved(tmp_path / name, arrays))
+
+
 def test_one_end_late_in_the_recording_is_enough(tmp_path):
     arrays = recorded([(95, True), (5, False)], successors=False)
     assert survey(saved(tmp_path / 'r.npz', arrays), size=2).episodes == 2

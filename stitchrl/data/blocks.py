@@ -19,7 +19,7 @@ from stitchrl.data.formats.slices import Slices
 from stitchrl.data.layout import Rows, unrolled
 
 BLOCK = 4096, 2**16  # rows: at least, and at most
-AT_ONCE = 16  # blocks that a pass through the whole recording reads in one go, if they have not more rows than the most
+AT_ONCE = 16, 2**26  # blocks, and bytes, that a pass through the whole recording reads in one go; at least one block
 
 
 class Blocks:
@@ -29,7 +29,9 @@ class Blocks:
         """`size`: rows; by default as many as the file keeps in one chunk, so that few chunks are unpacked in vain."""
         self.slices, (least, most) = slices, BLOCK
         self.size = size or min(max(least, slices.together), most)
-        self.stride = self.size * max(1, min(AT_ONCE, most // self.size))
+        one = slices.read(0, 1)
+        self.bytes = self.size * sum(x.nbytes for x in vars(one).values() if isinstance(x, np.ndarray))  # of a block
+        self.stride = self.size * max(1, min(AT_ONCE[0], AT_ONCE[1] // max(self.bytes, 1)))
 
     def __len__(self) -> int:
         return -(-len(self.slices) // self.size)

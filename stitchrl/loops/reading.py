@@ -18,7 +18,8 @@ from stitchrl.data.survey import OnDisk
 from stitchrl.errors import MissingExtra, UsageError
 from stitchrl.loops.settings import Settings
 
-THREADS, AHEAD = 2, 32  # that read, and blocks that they may be ahead
+THREADS = 2  # that read
+AHEAD = 32, 2**27  # blocks, and bytes, that they may be ahead; at least as many blocks as threads
 TURNOVER = 8  # at least so many stretches of updates until the whole buffer is another one
 
 
@@ -82,7 +83,8 @@ class Reading:
         from grain import ReadOptions
 
         self.close()
-        self.source = iter(self.order.to_iter_dataset(ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD)))
+        ahead = max(THREADS, min(AHEAD[0], AHEAD[1] // max(self.data.blocks.bytes, 1)))
+        self.source = iter(self.order.to_iter_dataset(ReadOptions(num_threads=THREADS, prefetch_buffer_size=ahead)))
         self.source.set_state({'next_index': first})
         self.taken = first
 

@@ -142,6 +142,8 @@ class Work:
             for part in updates(state, self.data, seed, self.offline, chunk, start, self.held_out):
                 state = part.agents
                 yield part
+            if isinstance(self.data, Reading):
+                self.data.close()
             start = self.offline
         if self.stream is None or start >= self.total:
             return
