@@ -397,6 +397,16 @@ def attempt(path):
         return str(error)
 
 
+def test_no_flipped_bit_in_the_list_of_an_npz_goes_unseen(tmp_path):
+    """A longer comment would swallow the array behind it: one flag less, and no error."""
+    path = write_npz(tmp_path / 'x.npz', good())
+    whole, expected = path.read_bytes(), fingerprint(read(path))
+    for at in range(whole.find(b'PK\x01\x02'), len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
+        result = attempt(path)
+        assert 'Fix: ' in result or result == expected, at
+
+
 # Files from a stranger
 
 
@@ -498,6 +508,9 @@ def test_zips_that_hold_something_else(tmp_path):
         archive.writestr('word/document.xml', '<x/>')
     refused(path, 'found none')
     refused(write_npz(path, good(observations=None) | {f'n{i}': 1 for i in range(1000)}), '1,004 arrays')
+    with zipfile.ZipFile(write_npz(path, good()), 'a') as archive:
+        archive.writestr('', b'')
+    assert len(read(path)) == N  # a name of no letters is none of ours
     write_npz(path, good(rewards=None))
     with zipfile.ZipFile(path, 'a') as archive:
         archive.writestr('rewards.npy', b'not an array')

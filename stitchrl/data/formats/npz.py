@@ -115,9 +115,8 @@ def _agree(path: Path, archive: zipfile.ZipFile) -> None:
     names = set()
     for member in members:
         name = member.filename
-        odd = (
-            'twice' if name in names else 'with a path out of it' if '..' in name.split('/') or name[0] in '/\\' else ''
-        )
+        leads = name.startswith(('/', '\\')) or '..' in name.split('/')
+        odd = 'twice' if name in names else 'with a path out of it' if leads else ''
         if odd:
             raise BadData(f'{path}: holds {name!r} {odd}. Fix: save the columns again with np.savez')
         names.add(name)
