@@ -7,7 +7,8 @@ in from another one, numbers put in place of others. Each is read in another pro
 The outcomes: refused (an error of ours, one line), the same columns, or different ones. Anything else is a failure:
 another exception, a signal, a hang, memory. So are different columns from damaged files with checksums throughout: what
 this package writes as npz, HDF5 and Parquet. (A piece brought in from another valid recording can make a valid mixture
-of the two.) In the other formats a changed value is simply another value. Writes recipes/results/fuzz_readers.json; `--keep` keeps what failed.
+of the two.) In the other formats a changed value is simply another value.
+Writes recipes/results/fuzz_readers.json; `--keep` keeps what failed.
 """
 
 import argparse

@@ -43,7 +43,7 @@ def read(path: Path) -> Columns:
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The archive, its directory checked; whatever goes wrong in the block becomes BadData."""
-    with reading(path, 'npz', zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError):
+    with reading(path, 'npz', zipfile.BadZipFile, zlib.error, struct.error, IndexError):
         count = _guard_directory(path)
         with zipfile.ZipFile(path) as archive:
             _agree(path, archive)
