@@ -1,19 +1,24 @@
 """Does fitted Q evaluation know what policies earn? Ten of graded quality in two worlds, against their true returns.
 
-    python recipes/fqe.py
+    python recipes/fqe.py [truth | support]
 
-Each policy is one that knows the way, with a share from 0 to 1 of its actions drawn at random instead. The recording
-is of three of them, those with shares 1/3, 2/3 and 1, each a third of the steps. True returns are rolled out without
-the time limit, to steps where what is left weighs under 1e-5; in the grid world they are checked against the exact
-ones. Expected: rank correlation (Spearman) of estimates and truths at least 0.8, mean absolute error at most 0.05.
+truth: each policy is one that knows the way, with a share from 0 to 1 of its actions drawn at random instead. The
+recording is of three of them, those with shares 1/3, 2/3 and 1, each a third of the steps. True returns are rolled out
+without the time limit, to steps where what is left weighs under 1e-5; in the grid world they are checked against the
+exact ones. Expected: rank correlation (Spearman) of estimates and truths at least 0.8, mean absolute error at most
+0.05.
 
 Two controls must miss that error: a wrong discount, and a bootstrap through the ends of the task. Both still rank
 well, for a good policy has a high value under any discount: only the error tells. Writes recipes/results/fqe.json and
 docs/images/fqe.png.
+
+support: the same ten policies in the maze, from recordings of a single one of them each. Nothing is expected; it shows
+what becomes of the estimates where a policy does what the recording never did. Writes recipes/results/fqe_support.json.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,10 +118,10 @@ def exact(world: World) -> np.ndarray:
     return np.array(found)
 
 
-def recording(world: World, steps: int) -> Dataset:
-    """About `steps` steps of three of the policies, in episodes from where the true ones begin."""
+def recording(world: World, steps: int, recorded: Sequence[int] = RECORDED) -> Dataset:
+    """About `steps` steps of some of the policies, in episodes from where the true ones begin."""
     alone = lambda i: jax.tree.map(lambda x: x[i], world.policies)
-    parts = [policy_transitions(world.env, alone(i), jr.key(i), steps // len(RECORDED)) for i in RECORDED]
+    parts = [policy_transitions(world.env, alone(i), jr.key(i), steps // len(recorded)) for i in recorded]
     column = lambda name: np.concatenate([getattr(part, name) for part in parts])
     names = ('obs', 'action', 'reward', 'terminal', 'timeout', 'next_obs')
     return Dataset.from_columns(Columns(*map(column, names), low=parts[0].low, high=parts[0].high))
@@ -196,9 +201,14 @@ def missed(studies: dict[str, dict[str, Any]]) -> list[str]:
     return found
 
 
-def main() -> None:
-    """Measure both worlds, write table and figure; exit code 1 where a mark is missed or a control meets it."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+def keep(name: str, command: str, studies: dict[str, Any], **more: Any) -> None:
+    """Write a result with its command, versions and machine."""
+    result = {'command': command, 'system': system()} | more | studies
+    (HERE / 'results' / name).write_text(json.dumps(result, indent=1) + '\n')
+
+
+def truth() -> None:
+    """Both worlds; exit code 1 where a mark is missed or a control meets it."""
     studies = {
         'grid world': study(grid(steps=10_000), 2000, 60_000, 5),
         'maze': study(maze('medium', steps=10_000), 2000, 60_000, 5),
@@ -206,11 +216,28 @@ def main() -> None:
     for name, one in studies.items():
         for part in (part for part in one.values() if isinstance(part, dict) and 'mean_error' in part):
             print(name, {key: value for key, value in part.items() if key != 'estimates'})
-    result = {'command': 'python recipes/fqe.py', 'system': system(), 'marks': {'rank': RANK, 'error': ERROR}}
-    (HERE / 'results' / 'fqe.json').write_text(json.dumps(result | studies, indent=1) + '\n')
+    keep('fqe.json', 'python recipes/fqe.py', studies, marks={'rank': RANK, 'error': ERROR})
     draw(studies, HERE.parent / 'docs' / 'images' / 'fqe.png')
     if wrong := missed(studies):
         raise SystemExit(f'not as expected: {"; ".join(wrong)}')
+
+
+def support() -> None:
+    """Recordings of one policy each, from one without random actions to one of nothing else."""
+    world = maze('medium', steps=6000)
+    played, found = truths(world, 1000).mean(1), {}
+    for i in (0, 3, 6, 9):
+        share = f'{i / (POLICIES - 1):.0%} random actions'
+        found[share] = compared(estimates(world, recording(world, 20_000, (i,)), 3), played)
+        print(share, {key: value for key, value in found[share].items() if key != 'estimates'})
+    keep('fqe_support.json', 'python recipes/fqe.py support', found, true_returns=played.round(4).tolist())
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('part', nargs='?', default='truth', choices=('truth', 'support'))
+    {'truth': truth, 'support': support}[parser.parse_args().part]()
 
 
 if __name__ == '__main__':

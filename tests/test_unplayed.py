@@ -80,6 +80,7 @@ def test_a_judgement_without_a_flaw_has_no_warning():
             {'fqe': {'config': {'steps': 2000, 'period': 100}}},
         ),
         ('still moved by 0.7', {'fqe': {'drift': 0.7}}),
+        ('no step of the recording was rewarded', {'reachable': [0.0, 0.0]}),
         ('outside [0, 10]', {'reachable': [0.0, 10.0]}),
         ('20% of the weight', {'recording': {'value': 8.0, 'cut': 0.2}}),
     ],

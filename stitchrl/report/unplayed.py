@@ -128,7 +128,9 @@ def warnings(result: dict[str, Any]) -> list[str]:
         )
     low, high = result['reachable']
     room = MOVED * (high - low)
-    if np.min(fitted['values']) < low - room or np.max(fitted['values']) > high + room:
+    if low == high:
+        found.append('no step of the recording was rewarded, so nothing in it tells policies apart')
+    elif np.min(fitted['values']) < low - room or np.max(fitted['values']) > high + room:
         found.append(
             f'an estimate lies outside [{short(low)}, {short(high)}], where no policy can: the recording does not '
             'support it'
