@@ -529,3 +529,11 @@ def test_no_format_is_loaded_before_it_is_needed(tmp_path):
         f'read({str(path)!r}); assert not {{"h5py", "jax"}} & set(sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_what_does_not_fit_into_memory_is_told_so_and_how_to_leave_it_on_the_disk(tmp_path):
+    with (
+        pytest.raises(BadData, match=r'big\.npz: does not fit into memory \(9 GiB\).*--stream'),
+        convert.reading(tmp_path / 'big.npz', 'npz'),
+    ):
+        raise MemoryError('9 GiB')

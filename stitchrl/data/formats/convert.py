@@ -38,6 +38,9 @@ def reading(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
     except (*DAMAGE, *errors) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         fix = 'copy it again from where it was recorded'
+        if isinstance(error, MemoryError):  # a damaged file, too, may ask for anything
+            fix += ', or leave it on the disk: stitch train ALGO --data PATH --stream'
+            raise BadData(f'{path}: does not fit into memory ({reason}). Fix: if it should, {fix}') from error
         raise BadData(f'{path}: truncated or damaged {kind} file ({reason}). Fix: {fix}') from error
 
 
