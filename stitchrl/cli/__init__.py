@@ -10,7 +10,7 @@ VERBS = {
     'demo': ('stitchrl.cli.demo', 'see offline RL join segments that imitation cannot: under 3 minutes'),
     'train': ('stitchrl.cli.train', 'learn a policy from a recording'),
     'resume': ('stitchrl.cli.resume', 'go on with a run that stopped'),
-    'eval': ('stitchrl.cli.evaluate', 'let the policies of a run play episodes'),
+    'eval': ('stitchrl.cli.evaluate', 'judge the policies of a run: let them play, or by a recording alone'),
     'play': ('stitchrl.cli.play', 'an episode as a picture that moves, without a display'),
     'report': ('stitchrl.cli.report', 'a run as one page: verdict, curves, value health, films, data'),
     'export': ('stitchrl.cli.export', 'take the policy away: NumPy, StableHLO or ONNX'),

@@ -8,6 +8,8 @@ from stitchrl.errors import UsageError
 
 EPISODES = 50  # of each seed
 PLAYING, OFFLINE = ('env', 'episodes'), ('data', 'steps', 'seeds', 'gamma')  # options of the one and of the other
+ABOUT = """Judge all policies of a run, greedily, with an interval over seeds: by playing episodes, or with --offline
+by a recording alone (fitted Q evaluation, losses, actions), as where there is no simulator."""
 EPILOG = """examples: stitch eval runs/iql-0001 --env Hopper-v5 --episodes 50
           stitch eval runs/iql-0001 --offline"""
 
@@ -16,8 +18,7 @@ def main(argv: list[str]) -> int:
     """Run the verb; raises StitchError."""
     parser = argparse.ArgumentParser(
         'stitch eval',
-        description='Judge all policies of a run, greedily, with an interval over seeds: by playing episodes, or with '
-        '--offline by a recording alone (fitted Q evaluation, losses, actions), as where there is no simulator.',
+        description=ABOUT,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
