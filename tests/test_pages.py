@@ -67,3 +67,16 @@ def test_any_bytes_are_an_answer_or_a_value_error(data):
         assert all(size >= 0 for size, _ in sizes(data))
     with contextlib.suppress(ValueError):
         assert pages.footer(data)[0] >= 0
+
+
+def test_a_footer_with_any_flipped_bit_is_an_answer_or_a_value_error(tmp_path):
+    data = np.arange(3, dtype=np.float32).tobytes()
+    path = thrift.parquet(tmp_path / 'x.parquet', thrift.page(12, 12, 3) + data, 3)
+    with path.open('rb') as file:
+        whole = parquet.tail(path, file)
+    assert pages.footer(whole)[0] == 3
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with contextlib.suppress(ValueError):
+            assert pages.footer(bytes(damaged))[0] >= 0

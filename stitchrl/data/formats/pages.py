@@ -27,20 +27,27 @@ class Chunk(NamedTuple):
 def footer(buffer: bytes) -> tuple[int, list[list[Chunk]]]:
     """(rows, the parts of all columns for each group of rows). ValueError for a footer that makes no sense."""
     tree, _ = struct_of(buffer, 0)
-    try:
-        groups = [[chunk_of(column[META]) for column in group[COLUMNS]] for group in tree.get(GROUPS, [])]
-        rows = [group[ROWS] for group in tree.get(GROUPS, [])]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f'its footer lacks field {error}') from error
-    if len({len(group) for group in groups}) > 1 or min(rows, default=0) < 0 or sum(rows) != tree.get(ROWS):
+    groups = inner(tree, list, GROUPS) if GROUPS in tree else []
+    chunks = [[chunk_of(inner(x, dict, META)) for x in inner(group, list, COLUMNS)] for group in groups]
+    rows = [inner(group, int, ROWS) for group in groups]
+    if len({len(group) for group in chunks}) > 1 or min(rows, default=0) < 0 or sum(rows) != inner(tree, int, ROWS):
         raise ValueError('the groups of rows in its footer do not fit together')
-    return tree[ROWS], groups
+    return sum(rows), chunks
 
 
 def chunk_of(meta: dict[int, Any]) -> Chunk:
     """A part of a column by its metadata."""
-    starts = [meta[DATA], *([meta[DICTIONARY]] if meta.get(DICTIONARY) else [])]
-    return Chunk(min(starts), meta[LENGTH], BYTES.get(meta[TYPE], 8))
+    start, length, kind = (inner(meta, int, number) for number in (DATA, LENGTH, TYPE))
+    first = inner(meta, int, DICTIONARY) if meta.get(DICTIONARY) else start
+    return Chunk(min(start, first), length, BYTES.get(kind, 8))
+
+
+def inner(tree: Any, kind: type, number: int) -> Any:
+    """A field of a struct; ValueError where it is not there or of another kind."""
+    found = tree.get(number) if isinstance(tree, dict) else None
+    if not isinstance(found, kind):
+        raise ValueError(f'its footer or a page header lacks field {number}')
+    return found
 
 
 def sizes(file: BinaryIO, start: int, length: int) -> Iterator[tuple[int, int]]:
@@ -52,8 +59,8 @@ def sizes(file: BinaryIO, start: int, length: int) -> Iterator[tuple[int, int]]:
         file.seek(at)
         buffer = file.read(min(MAX_HEADER, end - at))
         header, used = struct_of(buffer, 0)
-        unpacked, packed = header.get(UNPACKED, -1), header.get(PACKED, -1)
-        values = next((header[kind].get(n, -1) for kind, n in VALUES.items() if isinstance(header.get(kind), dict)), 0)
+        unpacked, packed = inner(header, int, UNPACKED), inner(header, int, PACKED)
+        values = next((inner(header[kind], int, n) for kind, n in VALUES.items() if kind in header), 0)
         at += used + packed
         if min(unpacked, packed, values) < 0 or at > end:
             raise ValueError(f'a page at byte {at} does not fit in its column')
