@@ -346,7 +346,10 @@ ODD = {
     ),
     'text': ({'rewards': pa.array(['a'] * 4)}, ['rewards holds']),
     'images as files': ({'observations': pa.array([b'\xff\xd8\xff'] * 4)}, ['observations holds']),
-    'rows of any length': ({'actions': pa.array([[1.0], [1.0, 2.0]] * 2)}, ['actions, row 1: 2 numbers, but the first']),
+    'rows of any length': (
+        {'actions': pa.array([[1.0], [1.0, 2.0]] * 2)},
+        ['actions, row 1: 2 numbers, but the first'],
+    ),
     'dates': ({'rewards': pa.array([0] * 4, pa.timestamp('s'))}, ['rewards holds']),
 }
 
@@ -360,6 +363,18 @@ def test_odd_tables(tmp_path, name, suffix):
 
 def test_infos_are_left_alone(tmp_path):
     assert len(read(tables(tmp_path, infos=pa.array(['anything'] * 4)))) == 3
+
+
+def test_a_table_whose_front_and_end_do_not_agree(tmp_path):
+    folder = tables(tmp_path)
+    file = folder / 'data' / '0' / 'part-0.arrow'
+    whole = file.read_bytes()
+    stop = b'\xff\xff\xff\xff\0\0\0\0'
+    file.write_bytes(whole[:8] + stop + whole[16:])
+    refused(folder, 'it begins with another schema than it ends with', 'Fix: ')
+    second = whole.find(b'\xff\xff\xff\xff', 16)
+    file.write_bytes(whole[:second] + stop + whole[second + 8 :])
+    refused(folder, '0 batches, but its end says 1', 'Fix: ')
 
 
 def test_compressed_and_chunked_tables(tmp_path):

@@ -30,7 +30,8 @@ def read(path: Path, names: list[str]) -> pa.Table:
             width(path, name, schema.field(name).type)
         source.seek(len(MAGIC))
         messages = pa.ipc.MessageReader.open_stream(source)
-        if not pa.ipc.read_schema(messages.read_next_message()).equals(schema):
+        first = next(iter(messages), None)
+        if first is None or not pa.ipc.read_schema(first).equals(schema):
             raise ValueError('it begins with another schema than it ends with')
         batches = [pa.ipc.read_record_batch(message, schema).select(found) for message in guarded(path, messages)]
         if len(batches) != count:
