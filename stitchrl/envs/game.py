@@ -1,0 +1,81 @@
+"""Games of two players who move in turn and see everything. A game is an `Env` whose rules stand apart from it.
+
+The rules are pure functions of a position, which is nothing but stones: search walks over positions, and no
+observation is made for it. Around them `reset` and `step` make the game an environment like any other, in which each
+player in turn is the one who acts: the observation is the mover's view, the reward is the mover's.
+"""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from stitchrl.core.spec import Spec
+from stitchrl.envs.env import Env, State
+from stitchrl.errors import UsageError
+
+
+class Board(NamedTuple):
+    """A position as bits. Which bit is which field is the game's affair; W words of 32 bits."""
+
+    mine: jax.Array  # [W] uint32, stones of the player to move
+    theirs: jax.Array  # [W] uint32
+
+
+class Game(Env):
+    """Rules, and the environment around them. All functions are for one position; `vmap` makes them for many."""
+
+    spec: eqx.AbstractVar[Spec]  # horizon: moves of the longest game
+
+    @abstractmethod
+    def start(self) -> Any:
+        """The position before the first move."""
+
+    @abstractmethod
+    def play(self, board: Any, action: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+        """A legal move: the position after it, seen by the other player, 1.0 if the move wins and else 0.0,
+        and whether the game is over."""
+
+    @abstractmethod
+    def legal(self, board: Any) -> jax.Array:
+        """Which moves there are, [A] bool. Of a game that is over: what the fields alone would allow."""
+
+    @abstractmethod
+    def player(self, board: Any) -> jax.Array:
+        """Whose turn it is, [] int32, 0 or 1."""
+
+    @abstractmethod
+    def observe(self, board: Any) -> jax.Array:
+        """[2, H, W] float32: the mover's stones, the other's."""
+
+    @abstractmethod
+    def playouts(self, boards: Any, keys: jax.Array) -> jax.Array:
+        """Games played to their end by two players who move at random, from n positions that are not over: 1 where
+        the player to move wins, -1 where the other does, else 0. boards, keys: leading axis n. [n] float32."""
+
+    def reset(self, key: jax.Array) -> State:
+        """The first move is due. Nothing is random, `key` is not used."""
+        del key
+        no, board = jnp.zeros((), bool), self.start()
+        return State(self.observe(board), jnp.zeros(()), no, no, board)
+
+    def step(self, state: State, action: jax.Array, key: jax.Array) -> State:
+        """One move. Its reward is 1 where it wins; a move that the rules forbid loses at once, with reward -1."""
+        del key
+        board, reward, over = self.play(state.inner, action)
+        allowed = self.legal(state.inner)[action]
+        board = jax.tree.map(lambda new, old: jnp.where(allowed, new, old), board, state.inner)
+        reward, no = jnp.where(allowed, reward, -1.0), jnp.zeros((), bool)
+        return State(self.observe(board), reward, over | ~allowed, no, board)
+
+    def after(self, moves: list[int] | tuple[int, ...]) -> Any:
+        """The position after these moves. UsageError names a move that is not legal, or that comes too late."""
+        board, over = self.start(), False
+        for number, move in enumerate(moves, 1):
+            if over or not (0 <= move < self.spec.action_dim and bool(self.legal(board)[move])):
+                why = 'the game is over' if over else f'legal: {jnp.flatnonzero(self.legal(board)).tolist()}'
+                raise UsageError(f'move {number} of {list(moves)} cannot be {move}: {why}')
+            board, _, over = self.play(board, jnp.int32(move))
+        return board
