@@ -13,6 +13,8 @@ MAX_PAGES = 10**5  # of one file
 MAX_DEPTH = 8
 UNPACKED, PACKED, VALUES = 2, 3, {5: 1, 7: 1, 8: 1}  # field numbers; of each kind of page: where its count is
 ROWS, GROUPS, COLUMNS, META, DATA, DICTIONARY, LENGTH, TYPE = 3, 4, 1, 3, 9, 11, 7, 1  # field numbers of the footer
+TEXT = type(None)  # as which text is read here
+KINDS = {1: int, 2: list, 3: int, 4: list, 5: list, 6: TEXT, 7: list, 8: dict, 9: TEXT}  # of the footer's fields
 BYTES = {0: 1, 1: 4, 4: 4}  # of one value of a type; of all other types 8
 
 
@@ -26,7 +28,10 @@ class Chunk(NamedTuple):
 
 def footer(buffer: bytes) -> tuple[int, list[list[Chunk]]]:
     """(rows, the parts of all columns for each group of rows). ValueError for a footer that makes no sense."""
-    tree, _ = struct_of(buffer, 0)
+    tree, end = struct_of(buffer, 0)
+    odd = [number for number, x in tree.items() if not isinstance(x, KINDS.get(number, ()))]
+    if end != len(buffer) or odd:
+        raise ValueError(f'its footer has a field {odd[0]} of its own' if odd else 'its footer goes on behind its end')
     groups = inner(tree, list, GROUPS) if GROUPS in tree else []
     chunks = [[chunk_of(inner(x, dict, META)) for x in inner(group, list, COLUMNS)] for group in groups]
     rows = [inner(group, int, ROWS) for group in groups]

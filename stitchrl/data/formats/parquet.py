@@ -37,7 +37,7 @@ def read(path: Path, choice: Choice) -> Columns:
     """
     with opened(path) as file:
         names = file.schema_arrow.names
-        if not choice.given() and (metadata(file.schema_arrow) or has_names(names)):
+        if not choice.given() and (metadata(file) or has_names(names)):
             return plain(path, file)
         chosen = tables.select(path, names, choice)
         arrays, notes = chosen_arrays(path, file, chosen)
@@ -53,7 +53,7 @@ def plain(path: Path, file: pq.ParquetFile) -> Columns:
     """Columns of a table with D4RL's names."""
     found = file.schema_arrow.names
     names, notes = choose(path, found.__contains__, found)
-    about = metadata(file.schema_arrow)
+    about = metadata(file)
     raw = load(path, file, list(names.values()))
     for name, shape in about.get('shapes', {}).items():
         raw[name] = raw[name].reshape(len(raw[name]), *shape)
@@ -150,12 +150,13 @@ def leaves(kind: pa.DataType) -> int:
     return sum(leaves(kind.field(i).type) for i in range(kind.num_fields)) if kind.num_fields else 1
 
 
-def metadata(schema: pa.Schema) -> dict[str, Any]:
+def metadata(file: pq.ParquetFile) -> dict[str, Any]:
     """What `write` said of shapes and bounds; {} where another program wrote the file."""
-    texts = [(schema.metadata or {}).get(key) for key in KEYS]
-    if texts == [None, None]:
+    said = [file.schema_arrow.metadata or {}, file.metadata.metadata or {}]  # a footer has the schema twice
+    texts = {found.get(key) for found in said for key in KEYS}
+    if texts == {None}:
         return {}
-    tree = json.loads(texts[0] or b'') if texts[0] == texts[1] else None
+    tree = json.loads(texts.pop() or b'') if len(texts) == 1 else None
     shapes = tree.get('shapes', {}) if isinstance(tree, dict) else None
     if not isinstance(tree, dict) or not isinstance(shapes, dict) or not all(map(is_shape, shapes.values())):
         raise ValueError('its schema is damaged, or says shapes that are none')
