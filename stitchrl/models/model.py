@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from inspect import isfunction
 from typing import Any
 
 import equinox as eqx
@@ -43,15 +44,20 @@ class WorldModel(eqx.Module):
         return jnp.zeros(jax.tree.leaves(latent)[0].shape[0])
 
 
+def as_tree(function: Any) -> Any:
+    """A plain function as a pytree without leaves, so that it can be a field; a module as it is."""
+    return jax.tree_util.Partial(function) if isfunction(function) else function
+
+
 class Rewarded(WorldModel):
     """A model with a reward of one's own: one model of how the world moves serves many tasks.
 
-    `reward(Transition) -> [B]` replaces what the model says, at planning time; `mask` in it is the model's. It is a
-    pytree, or a static function.
+    `reward(Transition) -> [B]`, a module or a plain function, replaces what the model says, at planning time; `mask` in
+    it is the model's.
     """
 
     model: WorldModel
-    reward: Callable[[Transition], jax.Array]
+    reward: Callable[[Transition], jax.Array] = eqx.field(converter=as_tree)
 
     def observe(self, latent: Any, action: Any, obs: jax.Array, key: jax.Array) -> Any:
         return self.model.observe(latent, action, obs, key)
@@ -75,7 +81,7 @@ class Valued(WorldModel):
     """A model with a terminal value `net(obs [B, ...]) -> [B]`: what a plan does not reach is not worth nothing."""
 
     model: WorldModel
-    net: Callable[[jax.Array], jax.Array]
+    net: Callable[[jax.Array], jax.Array] = eqx.field(converter=as_tree)
 
     def observe(self, latent: Any, action: Any, obs: jax.Array, key: jax.Array) -> Any:
         return self.model.observe(latent, action, obs, key)

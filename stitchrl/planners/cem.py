@@ -118,7 +118,7 @@ def coloured(key: jax.Array, shape: tuple[int, ...], length: int, colour: float)
     frequency[0] = frequency[min(1, len(frequency) - 1)] or 1.0
     scale, even = frequency ** (-colour / 2), length % 2 == 0
     real = np.zeros(len(scale), bool)  # frequencies without a phase: 0, and half the sampling rate
-    real[0], real[-1] = True, real[-1] or even
+    real[-1], real[0] = even, True
     k_real, k_imaginary = jr.split(key)
     re, im = jr.normal(k_real, (*shape, len(scale))), jr.normal(k_imaginary, (*shape, len(scale)))
     wide = lambda x: jnp.asarray(x, jnp.float32).reshape((1,) * len(shape) + (-1,))

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from stitchrl.core.spec import Spec
-from stitchrl.models.model import WorldModel
+from stitchrl.models.model import WorldModel, as_tree
 from stitchrl.planners.planner import Info, Planner, imagine, report, rest, worth
 
 
 class Shooting(Planner):
     """Continuous or discrete actions. Memory: what is left of the last plan, [n, H, A] or [n, H] int32."""
 
-    proposal: Callable[[jax.Array, jax.Array], jax.Array] | None  # (obs [N, ...], key) -> actions [N, A] or [N]
+    proposal: Callable[[jax.Array, jax.Array], jax.Array] | None = eqx.field(converter=as_tree)  # (obs, key) -> actions
     dim: int = eqx.field(static=True)
     discrete: bool = eqx.field(static=True)
     horizon: int = eqx.field(static=True)

@@ -1,0 +1,141 @@
+"""Fitting an ensemble to all rows there are: bootstrap, holdout, early stop, elites.
+
+Of every `every` rows in order one, drawn at random, is held out for good: a row keeps its role from fit to fit, so no
+member is ever judged by what it learned from before. Each member learns from a sample of the others with replacement.
+After every epoch the members whose held-out error fell by more than a hundredth are kept as they are; the fit ends
+when for `patience` epochs none was. The elites are those with the least held-out error. One compiled program for any
+number of rows up to the length of the arrays. Janner et al., 2019 (MBPO).
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+from stitchrl.core.learner import Learner
+from stitchrl.core.types import Transition
+from stitchrl.data.dataset import Dataset
+from stitchrl.data.sampling import transitions
+from stitchrl.models.ensemble import MIN_STD, Dynamics, Scale
+from stitchrl.models.model import Info
+
+SPLIT = 7  # key of the draw that says which rows are held out
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Settings of a fit."""
+
+    batch: int = 256  # rows of each member in an update
+    every: int = 5  # one row in so many is held out
+    epochs: int = 200  # at most
+    patience: int = 5  # epochs without a better member, after which the fit ends
+    better: float = 0.01  # a smaller part of the error than this is no improvement
+
+
+class Going(NamedTuple):
+    """A fit that goes on."""
+
+    model: Dynamics
+    best: Any  # the members when each was at its best
+    error: jax.Array  # [E], held out, of those
+    stale: jax.Array  # [] int32, epochs since one was better
+    epoch: jax.Array  # [] int32
+
+
+def rows_of(data: Dataset) -> Transition:
+    """Every step of a recording, [N, ...]."""
+    return transitions(data, jnp.asarray(data.starts), 1, 1.0)
+
+
+@partial(jax.jit, static_argnums=4)
+def fit(model: Dynamics, rows: Transition, count: jax.Array, key: jax.Array, cfg: Fit) -> tuple[Dynamics, Info]:
+    """The model fitted to the first `count` of the rows [N, ...], and how the members did, [E] and scalars.
+
+    Inputs and targets are scaled by the moments of the rows that are learned from; the members go on from where they
+    were.
+    """
+    k_boot, k_epochs = jr.split(key)
+    held, train, n_held, n_train = parts(len(rows.reward), count, cfg.every)
+    inside = (jnp.arange(len(held)) < n_held).astype(jnp.float32)
+    learned = take(rows, train)
+    seen = (jnp.arange(len(train)) < n_train).astype(jnp.float32)
+    model = replace(model, scale=moments(model, learned, seen))
+    judged = take(rows, held)
+    boot = below(jr.uniform(k_boot, (model.count, len(train))), n_train)
+
+    def epoch(now: Going) -> Going:
+        trained = an_epoch(now.model, learned, boot, n_train, jr.fold_in(k_epochs, now.epoch), cfg.batch)
+        best, error, improved = kept(now, trained, trained.errors(judged, inside), cfg.better)
+        return Going(trained, best, error, jnp.where(improved, 0, now.stale + 1), now.epoch + 1)
+
+    begin = jnp.full(model.count, jnp.inf)
+    now = Going(model, model.members.net, begin, jnp.int32(0), jnp.int32(0))
+    now = jax.lax.while_loop(lambda now: (now.stale < cfg.patience) & (now.epoch < cfg.epochs), epoch, now)
+    members = Learner(now.best, now.model.members.opt, now.model.members.tx)
+    model = replace(now.model, members=members, elites=elites(now.error, len(model.elites)))
+    info = {'model/held_out': now.error, 'model/epochs': now.epoch, 'model/rows': n_train}
+    return model, info | {'model/train': model.errors(learned, seen)}
+
+
+def parts(n: int, count: jax.Array, every: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Of n places with `count` rows -> places held out [n // every] and learned from, and how many of each are rows.
+
+    Rows after the last whole group of `every` wait for the next fit.
+    """
+    groups, each = n // every, every - 1
+    pick = jr.randint(jr.key(SPLIT), (groups,), 0, every)
+    held = jnp.arange(groups) * every + pick
+    others = jnp.arange(each)[None] + (jnp.arange(each)[None] >= pick[:, None])
+    train = (jnp.arange(groups)[:, None] * every + others).ravel()
+    full = count // every
+    return held, train, full, full * each
+
+
+def below(u: jax.Array, n: jax.Array) -> jax.Array:
+    """Uniform numbers in [0, 1) as integers in [0, n)."""
+    return jnp.minimum((u * n).astype(jnp.int32), n - 1)
+
+
+def take(rows: Transition, where: jax.Array) -> Transition:
+    """The rows at `where` [...]."""
+    return jax.tree.map(lambda column: column[where], rows)
+
+
+def moments(model: Dynamics, rows: Transition, inside: jax.Array) -> Scale:
+    """Mean and deviation of inputs and targets over the rows [N, ...] where `inside` [N] is 1."""
+
+    def two(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mean = inside @ x / inside.sum()
+        std = jnp.sqrt(inside @ (x - mean[None]) ** 2 / inside.sum())
+        return mean, jnp.where(std < MIN_STD, 1.0, std)
+
+    return Scale(*two(model.inputs(rows.obs, rows.action)), *two(model.targets(rows)))
+
+
+def an_epoch(model: Dynamics, rows: Transition, boot: jax.Array, n: jax.Array, key: jax.Array, batch: int) -> Dynamics:
+    """n / batch updates, rounded up, each member on rows drawn from its bootstrap `boot` [E, N], of which n count."""
+
+    def one(i: jax.Array, model: Dynamics) -> Dynamics:
+        k_rows, k_loss = jr.split(jr.fold_in(key, i))
+        drawn = jnp.take_along_axis(boot, below(jr.uniform(k_rows, (model.count, batch)), n), 1)
+        return model.update(take(rows, drawn), k_loss)[0]
+
+    return jax.lax.fori_loop(0, -(-n // batch), one, model)
+
+
+def kept(now: Going, trained: Dynamics, error: jax.Array, better: float) -> tuple[Any, jax.Array, jax.Array]:
+    """(the members at their best, their errors [E], whether any is better than before)."""
+    first = now.epoch == 0
+    improved = first | (error < (1 - better) * now.error)
+    pick = lambda new, old: jnp.where(improved.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+    best = jax.tree.map(pick, trained.members.net, now.best)
+    return best, jnp.where(improved, error, now.error), improved.any()
+
+
+def elites(error: jax.Array, k: int) -> jax.Array:
+    """The k members with the least error [E], best first; one that came to no number is the last."""
+    return jnp.argsort(jnp.where(jnp.isfinite(error), error, jnp.inf))[:k]
