@@ -8,6 +8,7 @@ __version__ = '0.1.0'
 _PUBLIC = {
     'Dataset': 'stitchrl.data.dataset',
     'Policy': 'stitchrl.runs.policy',
+    'Run': 'stitchrl.api',
     'load': 'stitchrl.api',
     'load_policy': 'stitchrl.api',
     'on_disk': 'stitchrl.api',

@@ -11,15 +11,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stitchrl.algos import algorithm
 from stitchrl.core.config import unknown
-from stitchrl.data.check import check, fingerprint, refuse
-from stitchrl.data.columns import Columns
 from stitchrl.data.dataset import Dataset
-from stitchrl.data.formats import Choice, read
-from stitchrl.data.survey import OnDisk, survey
+from stitchrl.data.survey import OnDisk
 from stitchrl.export import folder, runner
 from stitchrl.export.folder import Exported
 from stitchrl.loops.launch import begin
@@ -27,10 +22,13 @@ from stitchrl.loops.offline import Chunk
 from stitchrl.loops.session import Session
 from stitchrl.loops.settings import Settings, configure, settings_of
 from stitchrl.loops.watch import Watch
+from stitchrl.recordings import about, load, load_checked, on_disk
 from stitchrl.report.statistics import Interval, last_mean
 from stitchrl.runs import policy
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.policy import Policy
+
+__all__ = ['Run', 'load', 'load_checked', 'load_policy', 'on_disk', 'session', 'train', 'training']
 
 
 class Run:
@@ -61,6 +59,16 @@ class Run:
         """Mean of the last five evaluations, with an interval over seeds. UsageError where nothing was judged."""
         return last_mean(self.evaluations(), field=field, rate=field == 'success')
 
+    def judge(self, data: str | Path | None = None, **asked: Any) -> dict[str, Any]:
+        """What the policies would earn by the recording alone, as `stitch eval --offline` says it (docs/judging.md).
+
+        `data`: the recording, where it was moved, or another one. `asked`: steps, fits, gamma, seed of
+        `stitchrl.loops.appraise.Request`. UsageError without a recording, Corrupt where it is another than was noted.
+        """
+        from stitchrl.loops.appraise import Request, appraise
+
+        return appraise(self.dir, Request(None if data is None else str(data), **asked), load_checked)
+
     def report(
         self,
         out: str | Path | None = None,
@@ -80,71 +88,6 @@ class Run:
 
         paths = [None if path is None else str(path) for path in (out, baseline, data)]
         return write(self.dir, Request(*paths, env=env, episodes=episodes))
-
-
-def load(path: str | Path, format: str | None = None, low: Any = None, high: Any = None, **columns: str) -> Dataset:
-    """A recording as a Dataset in its own units. BadData names what must not be trained on.
-
-    `columns`: which columns of a table mean what, by the fields of `stitchrl.data.formats.Choice`:
-    load('log.csv', obs='q*,dq*', action='tau*', reward='r', episode='id').
-    """
-    known = [field.name for field in fields(Choice)]
-    for name in columns:
-        if name not in known:
-            raise unknown(name, known, 'load')
-    return load_checked(str(path), format, low, high, Choice(**columns))[0]
-
-
-def on_disk(path: str | Path, format: str | None = None, low: Any = None, high: Any = None) -> OnDisk:
-    """A recording that stays on the disk, for `train` and `training` to read in blocks: it may be larger than memory.
-
-    It is gone through once. BadData names what must not be trained on, and what cannot be read in parts.
-    """
-    return survey(path, format, low, high)
-
-
-def asked(settings: Settings) -> tuple[Dataset | OnDisk, dict[str, Any]]:
-    """(the recording that a run is to learn from, what data.json says of it)."""
-    assert settings.data is not None
-    if settings.stream:
-        data = on_disk(settings.data, settings.format)
-        return data, data.about()
-    return load_checked(settings.data, settings.format)
-
-
-def load_checked(
-    path: str, format: str | None = None, low: Any = None, high: Any = None, choice: Choice | None = None
-) -> tuple[Dataset, dict[str, Any]]:
-    """(dataset, what data.json says of it)."""
-    columns = read(path, format, choice or Choice())
-    return checked(columns, str(Path(path).absolute()), low, high)
-
-
-def checked(columns: Columns, path: str | None, low: Any = None, high: Any = None) -> tuple[Dataset, dict[str, Any]]:
-    """A Dataset of columns that passed the checks, and its data.json."""
-    findings = check(columns, low, high)
-    refuse(findings)
-    data = Dataset.from_columns(columns, low, high)
-    return data, about(data) | {
-        'path': path,
-        'fingerprint': fingerprint(columns),
-        'notes': list(columns.notes),
-        'warnings': [str(finding) for finding in findings],
-    }
-
-
-def about(data: Dataset) -> dict[str, Any]:
-    """Counts of a dataset, for data.json."""
-    returns = data.returns()
-    return {
-        'path': None,
-        'fingerprint': None,
-        'steps': len(data),
-        'episodes': len(returns),
-        'return_mean': float(np.mean(returns)),
-        'return_max': float(np.max(returns)),
-        'spec': data.spec.to_json(),
-    }
 
 
 def session(

@@ -8,7 +8,6 @@ import pytest
 import tiny
 
 from stitchrl.algos.offline.fqe import Config
-from stitchrl.api import load_checked
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.config import to_json
 from stitchrl.data.dataset import Dataset
@@ -17,6 +16,7 @@ from stitchrl.loops import appraise as module
 from stitchrl.loops.appraise import FILE, Request, appraise, reachable, recorded
 from stitchrl.loops.judge import POINTS, Fits
 from stitchrl.loops.settings import Settings
+from stitchrl.recordings import load_checked
 from stitchrl.runs import policy
 from stitchrl.runs.directory import RunDir
 

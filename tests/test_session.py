@@ -17,7 +17,6 @@ import pytest
 import tiny
 
 from stitchrl.algos.offline import bc
-from stitchrl.api import load_checked
 from stitchrl.core.learner import Learner
 from stitchrl.data.controls import shuffled
 from stitchrl.errors import Corrupt, StitchError, UsageError
@@ -27,6 +26,7 @@ from stitchrl.loops.launch import begin, resume
 from stitchrl.loops.offline import UPDATE, roots, updates
 from stitchrl.loops.session import Session
 from stitchrl.loops.settings import Settings, configure
+from stitchrl.recordings import load_checked
 from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.signals import Interrupted
@@ -214,10 +214,10 @@ def test_a_run_and_its_recording_may_be_moved(recording, unbroken, tmp_path):
     second = first.rename(tmp_path / 'second.npz')
     with pytest.raises(UsageError, match=f'{first}: not there any more; say where it is: stitch resume {there} --data'):
         resume(RunDir.find(there), load, pytest.fail)
-    with pytest.raises(Stopped):
-        again, now, start = resume(RunDir.find(there), load, pytest.fail, str(second))
-        for _ in again.go(now, start):
-            raise Stopped
+    again, now, start = resume(RunDir.find(there), load, pytest.fail, str(second))
+    chunks = again.go(now, start)
+    next(chunks)
+    chunks.close()
     again, now, start = resume(RunDir.find(there), load, pytest.fail)  # it has been told once
     assert start == 2 * CHUNK
     finish(again, start, now)

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import columns_of, episodes, recorded, saved
 
-from stitchrl.api import about
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.check import check, fingerprint
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.survey import survey
 from stitchrl.errors import BadData, UsageError
+from stitchrl.recordings import about
 
 LENGTHS = [(40, True), (25, False), (1, True), (34, False)]
 

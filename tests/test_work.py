@@ -151,7 +151,7 @@ def test_a_checkpoint_of_either_phase_is_resumed(tmp_path, maze):
         timeouts=(maze.ends[rows + 1] > 0) & (maze.mask[rows] > 0),
         next_observations=maze.obs[rows + 1],
     )
-    from stitchrl.api import load_checked
+    from stitchrl.recordings import load_checked
 
     load = lambda settings: load_checked(settings.data, settings.format)
     settings = {'env': MAZE, 'data': str(path), 'online_steps': 16, 'eval_env': None}

@@ -113,9 +113,10 @@ def row(part: Part, maze: Any, columns: Any, run: Any, args: argparse.Namespace,
     """Train and judge one part."""
     import numpy as np
 
-    from stitchrl.api import checked, train
+    from stitchrl.api import train
     from stitchrl.cli.screen import Screen
     from stitchrl.loops.evaluate import evaluate
+    from stitchrl.recordings import checked
     from stitchrl.report.statistics import interval
     from stitchrl.runs.policy import load_all
 

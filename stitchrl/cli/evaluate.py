@@ -45,8 +45,8 @@ def main(argv: list[str]) -> int:
 
 def judge(args: argparse.Namespace) -> int:
     """Fit, measure, store, print."""
-    from stitchrl.api import load_checked
     from stitchrl.loops.appraise import Request, appraise
+    from stitchrl.recordings import load_checked
     from stitchrl.report import unplayed
     from stitchrl.runs.directory import RunDir
 

@@ -18,9 +18,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
     args = parser.parse_args(argv)
     prepare()
-    from stitchrl.api import asked
     from stitchrl.cli.train import follow
     from stitchrl.loops.launch import resume
+    from stitchrl.recordings import asked
     from stitchrl.runs.directory import RunDir
 
     run = RunDir.find(args.run)

@@ -105,8 +105,8 @@ def read_config(path: str, algo: str) -> dict[str, Any]:
 def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) -> int:
     """Load, say what will be done, train, tell the result."""
     prepare()
-    from stitchrl.api import asked
     from stitchrl.loops.launch import begin
+    from stitchrl.recordings import asked
 
     data, about = None, None
     if settings.data is not None:
