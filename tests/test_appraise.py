@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 from stitchrl.algos.offline.fqe import Config
+from stitchrl.api import Run
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.config import to_json
 from stitchrl.data.dataset import Dataset
@@ -68,6 +69,8 @@ def test_the_judgement_of_a_run(home):
     assert {'critic/loss', 'actor/loss', 'value/loss'} <= result['losses'].keys()
     assert {'q/data', 'q/policy'} <= result['own'].keys()
     assert np.shape(result['agreement']['distance']) == (2, 2)
+    again = Run(home / 'iql').judge(**QUICK)
+    assert again['fqe'] == result['fqe']
 
 
 def test_the_held_out_episodes_are_those_that_training_held_out(home):
