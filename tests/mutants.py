@@ -31,6 +31,7 @@ import test_golden
 import test_iql
 import test_learner
 import test_losses
+import test_mcts
 import test_offline
 import test_returns
 import test_sac
@@ -40,12 +41,14 @@ import test_td3_bc
 
 from stitchrl.algos.online import double_dqn
 from stitchrl.maths.backups import bootstrap, combined
+from stitchrl.planners.select import ucb1
 
 NAMES = ('bc', 'iql', 'td3_bc', 'awr', 'cql', 'discrete_cql', 'sarsa')
 BC, IQL, TD3BC, AWR, CQL, DISCRETE_CQL, SARSA = (f'stitchrl.algos.offline.{name}' for name in NAMES)
 DATASET, BOUNDARY, LEARNER = 'stitchrl.data.dataset', 'stitchrl.core.boundary', 'stitchrl.core.learner'
 DQN, SAC, TD3 = (f'stitchrl.algos.online.{name}' for name in ('dqn', 'sac', 'td3'))
 FQE = 'stitchrl.algos.offline.fqe'
+MCTS, TREE, SELECT = (f'stitchrl.planners.{name}' for name in ('mcts', 'tree', 'select'))
 LOOP, LOSSES = 'stitchrl.loops.offline', 'stitchrl.maths.losses'
 RETURNS, DISTS, BACKUPS = 'stitchrl.maths.returns', 'stitchrl.maths.dists', 'stitchrl.maths.backups'
 
@@ -264,6 +267,21 @@ def asked_where_it_stands(draw: Any) -> Any:
         return draw(self, data, key)._replace(next_action=jnp.moveaxis(action, 1, 0))
 
     return changed
+
+
+def last_value(back_up: Any) -> Any:
+    """Each visit writes its value over those of earlier visits."""
+
+    def changed(tree: Any, path: Any, value: jax.Array) -> Any:
+        new = back_up(tree, path, value)
+        seen = new.visits > tree.visits
+        return new._replace(totals=jnp.where(seen, (new.totals - tree.totals) * new.visits, tree.totals))
+
+    return changed
+
+
+def always_noisy(search: Any) -> Any:
+    return lambda self, *args: search(replace(self, noise=(0.3, 0.25)), *args)
 
 
 MUTANTS = {
@@ -529,6 +547,55 @@ MUTANTS = {
         'follow',
         lambda _: lambda net, target, *rest: target,
         test_fqe.test_the_copy_becomes_q_every_period,
+    ),
+    # Tree search.
+    'a search that forgets whose turn it is': Mutant(
+        TREE,
+        'back_up',
+        before(lambda tree, path, value: (tree, path._replace(factor=jnp.abs(path.factor)), value)),
+        test_mcts.test_six_simulations_on_paper,
+    ),
+    'nodes behind the end of the game': Mutant(
+        TREE,
+        'grow',
+        before(lambda tree, place, new, prior: (tree, place, jnp.ones_like(new), prior)),
+        test_mcts.test_six_simulations_on_paper,
+    ),
+    'a value that writes over another': Mutant(TREE, 'back_up', last_value, test_mcts.test_six_simulations_on_paper),
+    'illegal moves in the tree': Mutant(
+        MCTS,
+        'first_of_ties',
+        before(lambda scores, *rest: (jnp.where(scores == -jnp.inf, jnp.inf, scores), *rest)),
+        partial(test_mcts.test_what_holds_in_every_tree, ucb1(1.0)),
+    ),
+    'noise at the root of a search that plays to win': Mutant(
+        MCTS, 'MCTS.search', always_noisy, test_mcts.test_noise_is_at_the_root_only_and_only_when_asked_for
+    ),
+    'one key for all games': Mutant(
+        MCTS,
+        'each_split',
+        before(lambda keys, n: (jnp.broadcast_to(keys[:1], keys.shape), n)),
+        test_mcts.test_keys_decide_and_nothing_else,
+    ),
+    'the first of several best moves': Mutant(
+        MCTS,
+        'first_of_ties',
+        lambda _: lambda scores, *rest: scores.argmax(-1).astype(jnp.int32),
+        test_mcts.test_unvisited_moves_come_first_in_an_order_of_chance,
+    ),
+    'a subtree of the wrong move': Mutant(
+        TREE,
+        'descend',
+        before(lambda tree, action: (tree, (action + 1) % tree.children.shape[2])),
+        test_mcts.test_a_kept_tree_goes_on_where_it_was,
+    ),
+    'a prior that counts only after a visit': Mutant(
+        SELECT,
+        'puct',
+        lambda original: (
+            lambda *args: lambda node: jnp.where(node.visits.sum(-1, keepdims=True) > 0, original(*args)(node), 0.0)
+        ),
+        test_mcts.test_six_simulations_on_paper,
     ),
     # The loop.
     'a clock that begins again in every chunk': Mutant(

@@ -13,10 +13,11 @@ from trees import paper, wild
 from stitchrl.algos.search.uct import Rollouts
 from stitchrl.core.boundary import Boundary
 from stitchrl.envs.board import ConnectFour
+from stitchrl.envs.game import Board
 from stitchrl.envs.gridworld import ACTIONS, GridWorld
 from stitchrl.models.rules import Branches, Rules
 from stitchrl.models.simulator import Simulator
-from stitchrl.planners.mcts import MCTS, Leaf, first_of_ties
+from stitchrl.planners.mcts import MCTS, first_of_ties
 from stitchrl.planners.select import puct, ucb1
 from stitchrl.planners.tree import descend, plant, root
 
@@ -106,7 +107,8 @@ def test_a_search_in_a_batch_is_the_search_alone():
     planner, keys = MCTS(ucb1(1.4), Rollouts(1.0, 42), 60), jr.split(jr.key(5), 4)
     batch = searched(planner, Rules(game), boards, keys)
     for i in range(4):
-        alone = searched(planner, Rules(game), jax.tree.map(lambda x: x[i : i + 1], boards), keys[i : i + 1])
+        one = Board(boards.mine[i : i + 1], boards.theirs[i : i + 1])
+        alone = searched(planner, Rules(game), one, keys[i : i + 1])
         assert all((a[i : i + 1] == b).all() for a, b in zip(batch, alone, strict=True))
     assert batch.visits[1, 0, 3] == 0
     assert (batch.visits[2, 0, :2] == 0).all()
@@ -180,7 +182,7 @@ def test_it_plans_in_a_gridworld(slip):
     assert action.tolist() == [ACTIONS.index('east')] * 3
     found = root(tree).values[jnp.arange(3), action]
     error = np.asarray(found) - v[np.asarray(cells)]
-    assert (-0.25 < error).all()
+    assert (error > -0.25).all()
     assert (error < 0.05).all(), 'exploration costs something, and nothing is better than the best'
     if slip == 0:
         assert found[2] == 1, 'the goal is beside it'

@@ -14,8 +14,8 @@ def path(places, rewards, factors, length):
 
 
 def test_a_backup_on_paper():
-    """Two trees of room 3 and 2 actions. The first walk takes (node 0, a 1), (node 1, a 0) and finds a leaf worth 0.5 to
-    whoever is to move; both turns pass. The second takes (node 0, a 0), which wins and ends."""
+    """Two trees of room 3 and 2 actions. The first walk takes (node 0, a 1), (node 1, a 0) and finds a leaf worth 0.5
+    to whoever is to move; both turns pass. The second takes (node 0, a 0), which wins and ends."""
     tree = plant(2, 3, 2, priors=False)
     walked = path([[1, 6], [2, 12]], [[0, 1], [0, 0]], [[-1, 0], [-1, 0]], 2)
     tree = jback_up(tree, walked, jnp.array([0.5, 9.0]))
