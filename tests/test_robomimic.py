@@ -138,6 +138,7 @@ def replace(group, name, x):
 
 ODD = {
     'no obs': (lambda data: data['demo_0'].pop('obs'), ['data/demo_0 has no obs; found', 'dataset_states_to_obs']),
+    'obs without a key': (lambda data: data['demo_0/obs'].clear(), ['data/demo_0/obs is empty']),
     'a key that is missing': (lambda data: data['demo_1/obs'].pop('object'), ['no column data/demo_1/obs/object']),
     'no actions': (lambda data: data['demo_1'].pop('actions'), ['no column data/demo_1/actions']),
     'a column that is short': (

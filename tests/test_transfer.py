@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import fields, replace
 
+import h5py
 import layouts
 import numpy as np
 import pytest
@@ -116,6 +117,19 @@ def test_a_flipped_bit_in_what_was_written_is_never_other_data(tmp_path, kind):
         except BadData:
             seen['refused'] += 1
     assert seen['refused'] > 100, seen
+
+
+def test_bytes_of_0_for_bytes_of_255_are_seen(tmp_path):
+    """Which HDF5's own checksum cannot tell apart."""
+    path, columns = tmp_path / 'x.hdf5', plain(time=np.full(4, -1).view(np.float64))
+    write.write(path, columns, None, 'hdf5')
+    whole, stored = path.read_bytes(), columns.time.tobytes()
+    assert whole.count(stored) == 1
+    path.write_bytes(whole.replace(stored, bytes(2) + stored[2:]))
+    with h5py.File(path) as file:
+        assert file['times'][0].tobytes() == bytes(2) + stored[2:8], 'HDF5 reads it as if nothing were wrong'
+    with pytest.raises(BadData, match='its columns are not as they were written'):
+        read(path)
 
 
 def plain(steps=4, **changes):

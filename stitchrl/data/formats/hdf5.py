@@ -5,6 +5,7 @@ external storage, virtual datasets) is refused; sizes are checked before the fir
 packed chunk before it is unpacked; only the packings that HDF5 and h5py ship are undone.
 """
 
+import hashlib
 import math
 import os
 import zlib
@@ -27,6 +28,7 @@ PACKINGS = {DEFLATE, SHUFFLE, FLETCHER, LZF}
 DEFLATE_RATIO = 1032  # no deflate stream unpacks to more
 SAFE_BYTES = 2**26  # what a chunk may unpack to without a closer look
 CHUNK_BYTES = 2**20  # of a chunk, as written
+SUM = 'sha256'  # attribute of a file of ours
 
 Key = TypeVar('Key')
 
@@ -36,8 +38,20 @@ def read(path: Path) -> Columns:
     with reading(path, 'HDF5'), h5py.File(path, 'r') as file:
         names, notes = choose(path, lambda name: has(file, name), listing(file))
         arrays = load(path, {field: dataset(path, file, name) for field, name in names.items()})
-        columns = {field: convert(path, field, names[field], x, notes) for field, x in arrays.items()}
-    return assemble(columns, names, notes)
+        fields = {field: convert(path, field, names[field], x, notes) for field, x in arrays.items()}
+        columns = assemble(fields, names, notes)
+        if SUM in file.attrs and file.attrs[SUM] != total(columns):
+            raise ValueError(f'its columns are not as they were written; if that was meant, delete its attribute {SUM}')
+    return columns
+
+
+def total(columns: Columns) -> str:
+    """sha256, hex, of all columns as they are written."""
+    digest = hashlib.sha256()
+    for name, x in arrays_of(columns).items():
+        digest.update(f'{name} {x.dtype.str} {x.shape};'.encode())
+        digest.update(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def load(path: Path, sets: Mapping[Key, h5py.Dataset]) -> dict[Key, np.ndarray]:
@@ -50,13 +64,15 @@ def load(path: Path, sets: Mapping[Key, h5py.Dataset]) -> dict[Key, np.ndarray]:
 
 def write(path: Path, columns: Columns) -> None:
     """An HDF5 file that `read` makes the same columns of: not compressed, so that any rows can be read alone, and with
-    checksums on values and on all else, so that a flipped bit is seen.
+    checksums on values and on all else, so that a flipped bit is seen in what is read of it. HDF5's own cannot tell
+    two bytes of 0 from two of 255; a sum over all columns can.
     """
     with path.open('wb') as out:
         with h5py.File(out, 'w', libver='v110') as file:
             for name, x in arrays_of(columns).items():
                 rows = max(1, min(len(x), CHUNK_BYTES // max(1, x[:1].nbytes)))
                 file.create_dataset(name, data=x, chunks=(rows, *x.shape[1:]), fletcher32=True)
+            file.attrs[SUM] = total(columns)
         out.flush()
         os.fsync(out.fileno())
 

@@ -92,6 +92,8 @@ def keys_of(path: Path, demo: h5py.Group, choice: Choice, notes: list[str]) -> t
         keys = pick(path, 'obs', choice.obs, [name for name in names if name not in images or name in named])
     elif images:
         notes.append(f'{listing(images)}: images, left out; they are read by their full name alone')
+    if not names:
+        raise BadData(f'{path}: {str(group.name)[1:]} is empty. Fix: copy the file again from where it was recorded')
     if not keys:
         raise UsageError(f'{path}: only images: {listing(images)}. Fix: name one, such as --obs {images[0]}')
     action = hdf5.listing(demo, MAX_KEYS) if choice.action else ['actions']
