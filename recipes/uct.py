@@ -17,6 +17,7 @@ Needs `pip install "stitchrl[games]"`. Writes recipes/results/uct.json.
 
 import argparse
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -203,11 +204,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--part', choices=PARTS, help='only this one; the others stay as they are in the file')
     args = parser.parse_args()
-    told = json.loads(RESULT.read_text()) if RESULT.exists() and args.part else {}
+    told = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    about = {'command': 'python recipes/uct.py', 'open_spiel': version('open_spiel'), 'system': system()}
     for name in (args.part,) if args.part else PARTS:
-        told[name] = PARTS[name]()
-    told |= {'command': 'python recipes/uct.py', 'open_spiel': '2.0.2', 'system': system()}
-    RESULT.write_text(json.dumps(told, indent=1) + '\n')
+        told |= about | {name: PARTS[name]()}
+        RESULT.write_text(json.dumps(told, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """UCT against what is known: every hard position of tic-tac-toe, traps in connect four, games with the solution."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,9 @@ from stitchrl.planners.tree import root
 
 pytestmark = pytest.mark.usefixtures('quick_compiles')
 GAME = TicTacToe.create()
-CALM, HASTY = uct(Config(simulations=400, depth=10)), uct(Config(simulations=10, depth=10))
-FLAT = flat_monte_carlo(Config(simulations=400))
+N = 64  # positions, and games, at a time
+CALM, HASTY = (uct(Config(simulations=s, rollouts=4, depth=10)) for s in (300, 5))
+FLAT = flat_monte_carlo(Config(simulations=300, rollouts=4))
 
 
 @pytest.fixture(scope='module')
@@ -27,10 +28,10 @@ def solved():
     return Solved.create(GAME)
 
 
-def chosen(planner, model, boards, seed=0):
-    """The planner's actions."""
-    keys = jr.split(jr.key(seed), len(boards.mine))
-    return np.asarray(jax.jit(lambda boards, keys: planner.plans(model, boards, keys)[0])(boards, keys))
+@cache
+def compiled(planner):
+    """The planner in tic-tac-toe; for N boards."""
+    return jax.jit(lambda boards, keys: planner.plans(Rules(GAME), boards, keys)[0])
 
 
 def hard(solved, worth):
@@ -38,7 +39,7 @@ def hard(solved, worth):
     values = np.asarray(solved.values)
     best = values.max(1)
     only = ((values == best[:, None]).sum(1) == 1) & (np.isfinite(values).sum(1) > 2) & (best == worth)
-    index = np.random.default_rng(0).permutation(np.flatnonzero(only))[:128]
+    index = np.random.default_rng(0).permutation(np.flatnonzero(only))[:N]
     codes = np.asarray(solved.codes)[index]
     words = (jnp.asarray(word, jnp.uint32)[:, None] for word in (codes & 0xFFFF, codes >> 16))
     return Board(*words), values[index]
@@ -47,12 +48,13 @@ def hard(solved, worth):
 @pytest.mark.parametrize('worth', [1, 0])
 def test_the_only_move_that_wins_and_the_only_one_that_draws(solved, worth):
     boards, values = hard(solved, worth)
-    assert len(values) == 128
-    right = lambda planner: (values[np.arange(128), chosen(planner, Rules(GAME), boards)] == worth).mean()
+    assert len(values) == N
+    keys = jr.split(jr.key(0), N)
+    right = lambda planner: (values[np.arange(N), np.asarray(compiled(planner)(boards, keys))] == worth).mean()
     assert right(CALM) > 0.98
     if worth == 0:
         assert right(FLAT) < 0.92, 'random play does not see what a good answer does'
-        assert right(HASTY) < 0.92, 'ten simulations are too few'
+        assert right(HASTY) < 0.92, 'five simulations are too few'
 
 
 TRAPS = [
@@ -70,24 +72,24 @@ def test_traps_in_connect_four():
     values = jax.jit(lambda keys: FullWidth(4).values(Rules(game), boards, keys))(jr.split(jr.key(0), 3))
     assert (values.argmax(-1) == jnp.array(holds)).all()
     assert ((values == 0).sum(-1) == 1).all()
-    deep = uct(Config(simulations=1500))
-    assert chosen(deep, Rules(game), boards).tolist() == holds
-    flat = chosen(flat_monte_carlo(Config(simulations=1500)), Rules(game), boards)
-    assert (flat != np.array(holds)).all()
+    for planner, right in ((uct(Config(simulations=1500)), True), (flat_monte_carlo(Config(simulations=1500)), False)):
+        plans = jax.jit(partial(planner.plans, Rules(game)))
+        found = plans(boards, jr.split(jr.key(0), 3))[0]
+        assert ((found == jnp.array(holds)) == right).all()
 
 
 def test_games_against_the_solution(solved):
     """With enough simulations hardly a loss in either seat; with few, many."""
     perfect = jax.jit(lambda boards, keys: solved.act(boards, keys))
     lost = {}
-    for name, planner in (('hasty', HASTY), ('calm', uct(Config(simulations=400, rollouts=4, depth=10)))):
-        ours = jax.jit(lambda boards, keys, planner=planner: planner.plans(Rules(GAME), boards, keys)[0])
-        first, second = play_match(GAME, ours, perfect, 40, jr.key(0)), play_match(GAME, perfect, ours, 40, jr.key(1))
+    for name, planner in (('hasty', HASTY), ('calm', CALM)):
+        ours = compiled(planner)
+        first, second = play_match(GAME, ours, perfect, N, jr.key(0)), play_match(GAME, perfect, ours, N, jr.key(1))
         lost[name] = (first.result < 0).sum() + (second.result > 0).sum()
         assert (first.result <= 0).all(), 'nobody beats the solution'
         assert (second.result >= 0).all()
-    assert lost['calm'] <= 4
-    assert lost['hasty'] > 20
+    assert lost['calm'] <= 4, lost
+    assert lost['hasty'] > 30, lost
 
 
 def test_flat_monte_carlo_learns_the_value_of_random_play():
