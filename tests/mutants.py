@@ -26,6 +26,7 @@ import test_dataset
 import test_discrete_cql
 import test_dists
 import test_dqn
+import test_dynamics
 import test_fqe
 import test_golden
 import test_iql
@@ -33,6 +34,8 @@ import test_learner
 import test_losses
 import test_mcts
 import test_offline
+import test_planner
+import test_planners
 import test_returns
 import test_sac
 import test_sarsa
@@ -41,6 +44,7 @@ import test_td3_bc
 
 from stitchrl.algos.online import double_dqn
 from stitchrl.maths.backups import bootstrap, combined
+from stitchrl.models.model import Rewarded
 from stitchrl.planners.select import ucb1
 
 NAMES = ('bc', 'iql', 'td3_bc', 'awr', 'cql', 'discrete_cql', 'sarsa')
@@ -48,6 +52,7 @@ BC, IQL, TD3BC, AWR, CQL, DISCRETE_CQL, SARSA = (f'stitchrl.algos.offline.{name}
 DATASET, BOUNDARY, LEARNER = 'stitchrl.data.dataset', 'stitchrl.core.boundary', 'stitchrl.core.learner'
 DQN, SAC, TD3 = (f'stitchrl.algos.online.{name}' for name in ('dqn', 'sac', 'td3'))
 FQE = 'stitchrl.algos.offline.fqe'
+CEM, PLANNER, FIT = 'stitchrl.planners.cem', 'stitchrl.planners.planner', 'stitchrl.models.fit'
 MCTS, TREE, SELECT = (f'stitchrl.planners.{name}' for name in ('mcts', 'tree', 'select'))
 LOOP, LOSSES = 'stitchrl.loops.offline', 'stitchrl.maths.losses'
 RETURNS, DISTS, BACKUPS = 'stitchrl.maths.returns', 'stitchrl.maths.dists', 'stitchrl.maths.backups'
@@ -282,6 +287,19 @@ def last_value(back_up: Any) -> Any:
 
 def always_noisy(search: Any) -> Any:
     return lambda self, *args: search(replace(self, noise=(0.3, 0.25)), *args)
+
+
+class Endless(Rewarded):
+    """A model in which nothing ends."""
+
+    def step(self, latent: Any, action: jax.Array, key: jax.Array) -> Any:
+        after, reward, mask = self.model.step(latent, action, key)
+        return after, reward, jnp.ones_like(mask)
+
+
+def no_number_loses():
+    with jax.debug_nans(False):
+        test_planner.test_what_is_no_number_loses()
 
 
 MUTANTS = {
@@ -609,5 +627,28 @@ MUTANTS = {
         'means',
         lambda _: lambda each: {name: values.mean(0) for name, values in each.items()},
         test_offline.test_means_by_hand,
+    ),
+    # Models and planning.
+    'the best sample in the place of the mean': Mutant(
+        CEM,
+        'moved',
+        after(lambda out, mean, std, plans, values, *_: (plans[values.argmax()], out[1])),
+        test_planners.test_cem_moves_to_the_mean_of_the_elites_by_hand,
+    ),
+    'no number wins': Mutant(
+        PLANNER, 'worth', lambda _: lambda values: jnp.where(jnp.isnan(values), jnp.inf, values), no_number_loses
+    ),
+    'no number is nothing': Mutant(PLANNER, 'worth', lambda _: jnp.nan_to_num, no_number_loses),
+    'planning past the end': Mutant(
+        PLANNER,
+        'imagine',
+        lambda original: lambda model, *args, **more: original(Endless(model, None), *args, **more),
+        test_planner.test_nothing_counts_after_the_end,
+    ),
+    'elites by the rows they learned from': Mutant(
+        FIT,
+        'split',
+        after(lambda out, *_: (out[0], jax.tree.map(lambda x: x[: len(out[1].reward)], out[0]), out[2], out[3])),
+        test_dynamics.test_elites_are_those_of_the_held_out_rows,
     ),
 }

@@ -233,7 +233,7 @@ def test_regret_where_the_best_is_known():
     ('make', 'said'),
     [
         (lambda: CEM.create(THREE), 'cem needs continuous'),
-        (lambda: CEM.create(ONE, samples=5), '40 elites of 5'),
+        (lambda: CEM.create(ONE, samples=5, elites=6), '6 elites of 5'),
         (lambda: MPPI.create(THREE), 'mppi needs continuous'),
         (lambda: MPPI.create(ONE, temperature=0.0), 'temperature is 0.0'),
         (lambda: Gradient.create(THREE), 'gradient needs continuous'),

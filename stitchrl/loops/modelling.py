@@ -77,7 +77,7 @@ def begin(agents: Any, env: Env, roots: jax.Array, capacity: int) -> Stage:
     return jax.vmap(one)(agents, roots)
 
 
-@partial(jax.jit, static_argnums=(5, 6), donate_argnums=0)
+@partial(jax.jit, static_argnums=(5, 6))
 def played(
     stage: Stage, env: Env, boundary: Boundary, roots: jax.Array, number: jax.Array, steps: int, random: bool
 ) -> tuple[Stage, tuple[jax.Array, jax.Array]]:

@@ -31,7 +31,8 @@ class Fit:
 
     batch: int = 256  # rows of each member in an update
     every: int = 5  # one row in so many is held out
-    epochs: int = 200  # at most
+    least: int = 20  # updates of an epoch; of few rows it makes several passes
+    epochs: int = 100  # at most
     patience: int = 5  # epochs without a better member, after which the fit ends
     better: float = 0.01  # a smaller part of the error than this is no improvement
 
@@ -59,16 +60,16 @@ def fit(model: Dynamics, rows: Transition, count: jax.Array, key: jax.Array, cfg
     were.
     """
     k_boot, k_epochs = jr.split(key)
-    held, train, n_held, n_train = parts(len(rows.reward), count, cfg.every)
-    inside = (jnp.arange(len(held)) < n_held).astype(jnp.float32)
-    learned = take(rows, train)
-    seen = (jnp.arange(len(train)) < n_train).astype(jnp.float32)
+    learned, judged, n_train, n_held = split(rows, count, cfg.every)
+    size = len(learned.reward)
+    seen = (jnp.arange(size) < n_train).astype(jnp.float32)
+    inside = (jnp.arange(len(judged.reward)) < n_held).astype(jnp.float32)
     model = replace(model, scale=moments(model, learned, seen))
-    judged = take(rows, held)
-    boot = below(jr.uniform(k_boot, (model.count, len(train))), n_train)
+    boot = below(jr.uniform(k_boot, (model.count, size)), n_train)
 
     def epoch(now: Going) -> Going:
-        trained = an_epoch(now.model, learned, boot, n_train, jr.fold_in(k_epochs, now.epoch), cfg.batch)
+        k_epoch, updates = jr.fold_in(k_epochs, now.epoch), jnp.maximum(-(-n_train // cfg.batch), cfg.least)
+        trained = an_epoch(now.model, learned, boot, n_train, updates, k_epoch, cfg.batch)
         best, error, improved = kept(now, trained, trained.errors(judged, inside), cfg.better)
         return Going(trained, best, error, jnp.where(improved, 0, now.stale + 1), now.epoch + 1)
 
@@ -79,6 +80,12 @@ def fit(model: Dynamics, rows: Transition, count: jax.Array, key: jax.Array, cfg
     model = replace(now.model, members=members, elites=elites(now.error, len(model.elites)))
     info = {'model/held_out': now.error, 'model/epochs': now.epoch, 'model/rows': n_train}
     return model, info | {'model/train': model.errors(learned, seen)}
+
+
+def split(rows: Transition, count: jax.Array, every: int) -> tuple[Transition, Transition, jax.Array, jax.Array]:
+    """(rows to learn from, rows held out, how many of the first count, how many of the second)."""
+    held, train, n_held, n_train = parts(len(rows.reward), count, every)
+    return take(rows, train), take(rows, held), n_train, n_held
 
 
 def parts(n: int, count: jax.Array, every: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -116,15 +123,23 @@ def moments(model: Dynamics, rows: Transition, inside: jax.Array) -> Scale:
     return Scale(*two(model.inputs(rows.obs, rows.action)), *two(model.targets(rows)))
 
 
-def an_epoch(model: Dynamics, rows: Transition, boot: jax.Array, n: jax.Array, key: jax.Array, batch: int) -> Dynamics:
-    """n / batch updates, rounded up, each member on rows drawn from its bootstrap `boot` [E, N], of which n count."""
+def an_epoch(
+    model: Dynamics,
+    rows: Transition,
+    boot: jax.Array,
+    n: jax.Array,
+    updates: jax.Array,
+    key: jax.Array,
+    batch: int,
+) -> Dynamics:
+    """So many updates, each member on rows drawn from its bootstrap `boot` [E, N], of which n count."""
 
     def one(i: jax.Array, model: Dynamics) -> Dynamics:
         k_rows, k_loss = jr.split(jr.fold_in(key, i))
         drawn = jnp.take_along_axis(boot, below(jr.uniform(k_rows, (model.count, batch)), n), 1)
         return model.update(take(rows, drawn), k_loss)[0]
 
-    return jax.lax.fori_loop(0, -(-n // batch), one, model)
+    return jax.lax.fori_loop(0, updates, one, model)
 
 
 def kept(now: Going, trained: Dynamics, error: jax.Array, better: float) -> tuple[Any, jax.Array, jax.Array]:

@@ -42,7 +42,7 @@ class CEM(Planner):
         spec: Spec,
         horizon: int = 15,
         samples: int = 400,
-        elites: int = 40,
+        elites: int | None = None,
         iterations: int = 5,
         alpha: float = 0.1,
         std: float = 0.5,
@@ -50,9 +50,11 @@ class CEM(Planner):
         particles: int = 1,
         gamma: float = 1.0,
     ) -> 'CEM':
-        """UsageError for discrete actions, or elites that are not a part of the samples."""
+        """elites: None is a tenth of the samples. UsageError for discrete actions, or elites that are no part of the
+        samples."""
         if spec.discrete:
             raise UsageError('cem needs continuous actions; shooting and exhaustive take discrete ones')
+        elites = max(1, samples // 10) if elites is None else elites
         if not 0 < elites <= samples:
             raise UsageError(f'{elites} elites of {samples} samples; expected 1 to {samples}')
         return cls(spec.action_dim, horizon, samples, elites, iterations, alpha, std, colour, particles, gamma)

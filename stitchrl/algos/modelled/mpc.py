@@ -56,7 +56,7 @@ class Config:
     ends: bool = False  # learn where the task ends
     lr: float = 1e-3
     batch: int = 256  # rows of each member in an update
-    epochs: int = 200  # of a fit, at most
+    epochs: int = 100  # of a fit, at most
     patience: int = 5  # epochs without a better member that end it
     steps: int = 10_000  # updates planned in all, where it learns update by update
 
