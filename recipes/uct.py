@@ -38,7 +38,8 @@ from stitchrl.report.statistics import wilson
 from stitchrl.runs.directory import system
 
 RESULT = Path(__file__).parent / 'results' / 'uct.json'
-C, HOLD = 1.4, 4  # plies for which the positions of connect four are searched in full
+C = 1.4
+HOLD, DEEP = 4, 7  # plies: one move holds for so many, and is not lost within so many either
 
 
 def mover(game: Rows, planner: MCTS) -> Mover:
@@ -174,6 +175,18 @@ def random_positions(game: Rows, n: int) -> Board:
     return jax.tree.map(lambda *x: jnp.stack(x), *kept)
 
 
+def holding(game: Rows, boards: Board) -> tuple[Board, np.ndarray]:
+    """Those in which one move alone is not lost, by search in full, and the values of their moves. A move that all but
+    holds is no answer where every move is lost a little later."""
+    for depth in (HOLD, DEEP):
+        full = jax.jit(lambda board, key, depth=depth: FullWidth(depth).values(Rules(game), board, key))
+        ones = [Board(boards.mine[i : i + 1], boards.theirs[i : i + 1]) for i in range(len(boards.mine))]
+        values = np.concatenate([np.asarray(full(one, jr.split(jr.key(0), 1))) for one in ones])
+        index = only_moves(values, 0)
+        boards, values = Board(boards.mine[index], boards.theirs[index]), values[index]
+    return boards, values
+
+
 def positions() -> dict[str, Any]:
     """Shares of hard positions in which the one good move is found."""
     small, large = TicTacToe.create(), ConnectFour.create()
@@ -185,12 +198,8 @@ def positions() -> dict[str, Any]:
             *(jnp.asarray(word, jnp.uint32)[:, None] for word in (codes[index] & 0xFFFF, codes[index] >> 16))
         )
         told[name] = {'positions': len(index)} | found(small, boards, values[index], 1000)
-    boards = random_positions(large, 600)
-    full = jax.jit(lambda boards, keys: FullWidth(HOLD).values(Rules(large), boards, keys))
-    values = np.asarray(full(boards, jr.split(jr.key(0), 600)))
-    index = only_moves(values, 0)
-    some = jax.tree.map(lambda x: x[index], boards)
-    told['connect four, one move holds'] = {'positions': len(index)} | found(large, some, values[index], 2000)
+    boards, values = holding(large, random_positions(large, 600))
+    told['connect four, one move holds'] = {'positions': len(values)} | found(large, boards, values, 2000)
     for name, row in told.items():
         print(f'{name:30s} {row["positions"]:5d} positions: UCT {row["uct"]:.4f}, flat {row["flat"]:.4f}', flush=True)
     return told | {'met': all(row['uct'] == 1 > row['flat'] for row in told.values())}

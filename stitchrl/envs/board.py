@@ -28,16 +28,9 @@ LINES = (0o7, 0o70, 0o700, 0o111, 0o222, 0o444, 0o421, 0o124)  # of tic-tac-toe
 SMALL = np.arange(9).reshape(1, 3, 3)  # tic-tac-toe, [1, y, x]: bit 3 y + x
 SIX = 6 * np.arange(7)[None] + np.arange(6)[:, None]  # [y, x]: bit 6 x + y
 # Connect four: two words of five columns each, 0 to 4 and 2 to 6. No line of four crosses a word, no shift carries.
-LARGE = np.stack(
-    [np.where(SIX < 30, SIX, -1), np.maximum(SIX - 12, -1)]
-)  # [2, y, x], -1 where a word has not the field
+LARGE = np.stack([np.where(SIX < 30, SIX, -1), np.maximum(SIX - 12, -1)])  # [2, y, x]
 # Step along a line -> where in a word a line of four may begin: one up, one right, both, right and down.
-BEGINS = {
-    1: sum(0b000111 << 6 * x for x in range(5)),
-    6: sum(0b111111 << 6 * x for x in range(2)),
-    7: sum(0b000111 << 6 * x for x in range(2)),
-    5: sum(0b111000 << 6 * x for x in range(2)),
-}
+BEGINS = {1: 0o0707070707, 6: 0o7777, 7: 0o0707, 5: 0o7070}
 
 
 def some(words: jax.Array) -> jax.Array:

@@ -97,35 +97,37 @@ class MCTS(Planner):
 
     def walk(self, model: Branching, tree: Tree, latent: Any, keys: jax.Array) -> Walk:
         """From the root to an action below which nothing is known yet, an end, or the greatest depth."""
-        batch, nodes, actions = tree.children.shape
-        rows, none = jnp.arange(batch, dtype=jnp.int32), batch * nodes * actions
-        seeds = jax.vmap(jr.bits)(keys)
-
-        def body(walk: Walk) -> Walk:
-            depth, before = walk.path.length, model.player(walk.latent)
-            scores = jnp.where(model.legal(walk.latent), self.rule(look(tree, walk.node)), -jnp.inf)
-            action = first_of_ties(scores, seeds, depth)
-            moved, reward, mask = model.each(walk.latent, action, jax.vmap(jr.fold_in, (0, None))(keys, depth))
-            sign = jnp.where(model.player(moved) == before, 1.0, -1.0)
-            place = (rows * nodes + walk.node) * actions + action
-            child = tree.children.reshape(-1)[place]
-            on = walk.going
-            step = Path(jnp.where(on, place, none), reward, self.gamma * mask * sign, depth + 1)
-            path = jax.tree.map(lambda old, new: old.at[depth].set(new), walk.path[:3], step[:3])
-            keep = lambda new, old: jnp.where(on.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
-            return Walk(
-                node=keep(jnp.maximum(child, 0), walk.node),
-                latent=jax.tree.map(keep, moved, walk.latent),
-                going=on & (mask > 0) & (child >= 0),
-                last=keep(place, walk.last),
-                fresh=keep((mask > 0) & (child < 0), walk.fresh),
-                path=Path(*path, depth + 1),
-            )
-
+        batch, none = len(keys), jnp.full(len(keys), tree.visits.size, jnp.int32)
         zeros, no = jnp.zeros((self.depth, batch)), jnp.zeros(batch, bool)
-        path = Path(jnp.full((self.depth, batch), none, jnp.int32), zeros, zeros, jnp.int32(0))
-        start = Walk(jnp.zeros(batch, jnp.int32), latent, ~no, jnp.full(batch, none, jnp.int32), no, path)
-        return jax.lax.while_loop(lambda walk: (walk.path.length < self.depth) & walk.going.any(), body, start)
+        path = Path(jnp.tile(none[None], (self.depth, 1)), zeros, zeros, jnp.int32(0))
+        start = Walk(jnp.zeros(batch, jnp.int32), latent, ~no, none, no, path)
+        going = lambda walk: (walk.path.length < self.depth) & walk.going.any()
+        seeds = jax.vmap(jr.bits)(keys)
+        return jax.lax.while_loop(going, lambda walk: self.step(model, tree, walk, keys, seeds), start)
+
+    def step(self, model: Branching, tree: Tree, walk: Walk, keys: jax.Array, seeds: jax.Array) -> Walk:
+        """One action further down, in the walks that go on."""
+        (batch, nodes, actions), (places, rewards, factors, depth) = tree.children.shape, walk.path
+        scores = jnp.where(model.legal(walk.latent), self.rule(look(tree, walk.node)), -jnp.inf)
+        action = first_of_ties(scores, seeds, depth)
+        moved, reward, mask = model.each(walk.latent, action, jax.vmap(jr.fold_in, (0, None))(keys, depth))
+        sign = jnp.where(model.player(moved) == model.player(walk.latent), 1.0, -1.0)
+        place = (jnp.arange(batch, dtype=jnp.int32) * nodes + walk.node) * actions + action
+        child, on = tree.children.reshape(-1)[place], walk.going
+        keep = lambda new, old: jnp.where(on.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+        return Walk(
+            node=keep(jnp.maximum(child, 0), walk.node),
+            latent=jax.tree.map(keep, moved, walk.latent),
+            going=on & (mask > 0) & (child >= 0),
+            last=keep(place, walk.last),
+            fresh=keep((mask > 0) & (child < 0), walk.fresh),
+            path=Path(
+                places.at[depth].set(jnp.where(on, place, tree.visits.size)),
+                rewards.at[depth].set(reward),
+                factors.at[depth].set(self.gamma * mask * sign),
+                depth + 1,
+            ),
+        )
 
 
 def each_split(keys: jax.Array, n: int) -> tuple[jax.Array, ...]:

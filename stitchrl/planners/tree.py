@@ -104,8 +104,8 @@ def descend(tree: Tree, action: jax.Array) -> Tree:
 
     new = jnp.take_along_axis(number, jnp.maximum(tree.children, 0).reshape(batch, -1), 1)
     children = jnp.where(tree.children < 0, NONE, new.reshape(tree.children.shape))
-    count, size = (move(x, 0.0) for x in (tree.visits, tree.totals)), jnp.maximum(kept.sum(1), 1)
-    return Tree(move(children, NONE), *count, move(tree.prior, 0.0), size.astype(jnp.int32))
+    size = jnp.maximum(kept.sum(1), 1).astype(jnp.int32)
+    return Tree(move(children, NONE), move(tree.visits, 0.0), move(tree.totals, 0.0), move(tree.prior, 0.0), size)
 
 
 def below(children: jax.Array, top: jax.Array) -> jax.Array:
