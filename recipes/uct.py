@@ -77,13 +77,14 @@ class Peer:
     def filled(self, state: Any, stones: tuple[np.ndarray, np.ndarray]) -> Any:
         """By depth first: a legal move is one whose field is that player's in the end."""
         height, width = stones[0].shape
-        taken = np.zeros((height, width), bool)
+        taken, tried = np.zeros((height, width), bool), set()
 
         def go(state: Any, left: int) -> Any:
             if left == 0:
                 return state
-            if state.is_terminal():
+            if state.is_terminal() or taken.tobytes() in tried:
                 return None
+            tried.add(taken.tobytes())
             mine = stones[state.current_player()]
             for action in state.legal_actions():
                 y, x = (int(taken[:, action].sum()), action) if self.game.line == 4 else divmod(action, width)
@@ -213,11 +214,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--part', choices=PARTS, help='only this one; the others stay as they are in the file')
     args = parser.parse_args()
-    told = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     about = {'command': 'python recipes/uct.py', 'open_spiel': version('open_spiel'), 'system': system()}
     for name in (args.part,) if args.part else PARTS:
-        told |= about | {name: PARTS[name]()}
-        RESULT.write_text(json.dumps(told, indent=1) + '\n')
+        row = {name: PARTS[name]()}
+        told = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+        RESULT.write_text(json.dumps(told | about | row, indent=1) + '\n')
 
 
 if __name__ == '__main__':
