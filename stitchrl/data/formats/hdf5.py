@@ -40,9 +40,15 @@ def read(path: Path) -> Columns:
         arrays = load(path, {field: dataset(path, file, name) for field, name in names.items()})
         fields = {field: convert(path, field, names[field], x, notes) for field, x in arrays.items()}
         columns = assemble(fields, names, notes)
-        if SUM in file.attrs and file.attrs[SUM] != total(columns):
+        if SUM in file.attrs and noted(file) != total(columns):
             raise ValueError(f'its columns are not as they were written; if that was meant, delete its attribute {SUM}')
     return columns
+
+
+def noted(file: h5py.File) -> str | None:
+    """The sum that a file of ours holds; None where it is not one, of which then nothing is read."""
+    plain = file.attrs.get_id(SUM).dtype == np.dtype('S64') and file.attrs.get_id(SUM).shape == ()
+    return bytes(file.attrs[SUM]).decode(errors='replace') if plain else None
 
 
 def total(columns: Columns) -> str:
@@ -72,7 +78,7 @@ def write(path: Path, columns: Columns) -> None:
             for name, x in arrays_of(columns).items():
                 rows = max(1, min(len(x), CHUNK_BYTES // max(1, x[:1].nbytes)))
                 file.create_dataset(name, data=x, chunks=(rows, *x.shape[1:]), fletcher32=True)
-            file.attrs[SUM] = total(columns)
+            file.attrs[SUM] = np.bytes_(total(columns))  # of fixed length: others lie in a heap, which can loop
         out.flush()
         os.fsync(out.fileno())
 
