@@ -72,7 +72,9 @@ def test_a_file_that_cannot_be_read_raises(path, tmp_path):
         main(['inspect', path, '--format', 'hdf5'])
 
 
-@pytest.mark.parametrize('argv', [[], ['inspect'], ['inspect', 'x', '--format', 'xlsx'], ['inspect', 'x', '--low', 'y']])
+@pytest.mark.parametrize(
+    'argv', [[], ['inspect'], ['inspect', 'x', '--format', 'xlsx'], ['inspect', 'x', '--low', 'y']]
+)
 def test_wrong_use_leaves_with_code_2(argv, capsys):
     with pytest.raises(SystemExit) as caught:
         main(argv)

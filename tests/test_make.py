@@ -61,7 +61,10 @@ def test_ogbench_names_are_known_to_the_collector():
 
 BAD = {
     'an unknown name': (('gridworld/room-random', 10, 0, 'x.npz'), 'did you mean gridworld/rooms-random'),
-    'nothing like a name': (('zzz', 10, 0, 'x.npz'), "no recording 'zzz' can be made; known: pointmaze/junctions-stitch, .* more$"),
+    'nothing like a name': (
+        ('zzz', 10, 0, 'x.npz'),
+        "no recording 'zzz' can be made; known: pointmaze/junctions-stitch, .* more$",
+    ),
     'no steps': (('gridworld/rooms-random', 0, 0, 'x.npz'), '--steps 0: at least 1'),
     'a negative seed': (('gridworld/rooms-random', 10, -1, 'x.npz'), '--seed -1'),
     'another format': (('gridworld/rooms-random', 10, 0, 'x.hdf5'), r'ends in \.npz'),
