@@ -219,7 +219,7 @@ def test_a_setting_changed_without_its_seal_is_corrupt(saved):
     """Only the seal can tell: these settings act otherwise and fit the same weights."""
     folder, _, _ = saved('bc')
     (folder / ABOUT).write_text((folder / ABOUT).read_text().replace('"horizon": 20', '"horizon": 21'))
-    with pytest.raises(Corrupt, match='policy.json: not as it was written'):
+    with pytest.raises(Corrupt, match=r'policy\.json: not as it was written'):
         policy.load(folder)
 
 
