@@ -72,7 +72,8 @@ def regrets(carts: int) -> dict[str, dict[str, dict[str, Any]]]:
             found = np.asarray(reached(planner, model, starts, jr.split(jr.key(0), STARTS)), np.float64)
             off = 100 * (best - found) / -best
             half = stats.t.ppf(0.975, STARTS - 1) * off.std(ddof=1) / STARTS**0.5
-            row = {'regret_percent': round(off.mean(), 3), 'half_interval': round(half, 3), 'calls': planner.calls}
+            row = {'regret_percent': round(float(off.mean()), 3), 'half_interval': round(float(half), 3)}
+            row['calls'] = planner.calls
             table[str(calls)][name] = row
             print(f'{carts} carts, {calls:6,} calls, {name:20s} {off.mean():8.2f} % +- {half:.2f}', flush=True)
     return table
