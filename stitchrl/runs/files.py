@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from stitchrl.errors import StitchError
 
-TEXT = {'encoding': 'utf-8', 'errors': 'surrogateescape'}  # names of files pass whatever the locale
+TEXT: Any = {'encoding': 'utf-8', 'errors': 'surrogateescape'}  # names of files pass whatever the locale
 
 
 @contextmanager

@@ -55,7 +55,8 @@ class Board:
     """
 
     def __init__(self, run: RunDir):
-        from tensorboardX.proto.event_pb2 import Event  # here: longer to import than to write
+        # here, because they take longer to import than to write
+        from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.record_writer import RecordWriter
         from tensorboardX.summary import scalar
 

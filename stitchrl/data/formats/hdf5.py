@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import h5py.h5l as h5l
@@ -47,8 +47,11 @@ def read(path: Path) -> Columns:
 
 def noted(file: h5py.File) -> str | None:
     """The sum that a file of ours holds; None where it is not one, of which then nothing is read."""
-    plain = file.attrs.get_id(SUM).dtype == np.dtype('S64') and file.attrs.get_id(SUM).shape == ()
-    return bytes(file.attrs[SUM]).decode(errors='replace') if plain else None
+    attribute = file.attrs.get_id(SUM)
+    if attribute.dtype != np.dtype('S64') or attribute.shape != ():
+        return None
+    value: Any = file.attrs[SUM]
+    return bytes(value).decode(errors='replace')
 
 
 def total(columns: Columns) -> str:
