@@ -142,7 +142,8 @@ def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> 
         f'{field}, mean of the last 5 evaluations: {score}' if judged else 'not judged: no --eval-env and no --env'
     )
     screen.say(f'run: {run.path}')
-    screen.say(f'next: stitch eval {run.path} --env ENV   |   in Python: stitchrl.load_policy({str(run.path)!r})')
+    judge = f'stitch eval {run.path} --offline' if session.work.stream is None else f'stitch eval {run.path}'
+    screen.say(f'next: {judge}   |   stitch report {run.path}   |   stitch export {run.path} OUT')
     return 0
 
 
