@@ -2,10 +2,10 @@
 
     python recipes/planners_lqr.py
 
-Two, four and eight carts on springs (`models/linear.py`), horizon 10, 50 starts, no warm start. No best
-plan asks for more than 0.9. Regret: (best return - the plan's) / -best, its mean over starts with a 95 % t-interval. A step of the model forward
-and back again counts as two. Expected: CEM below random shooting at 4,000 calls; the gradient within 1 % with the
-fewest. About two minutes. Writes recipes/results/planners_lqr.json.
+Two, four and eight carts on springs (`models/linear.py`), horizon 10, 50 starts, no warm start. No best plan asks for
+more than 0.9. Regret: (best return - the plan's) / -best, its mean over starts with a 95 % t-interval. A step of the
+model forward and back again counts as two. Expected: CEM below random shooting at 4,000 calls; the gradient within 1 %
+with the fewest. About two minutes. Writes recipes/results/planners_lqr.json.
 """
 
 import json

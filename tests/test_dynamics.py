@@ -233,7 +233,7 @@ def recording(n: int, seed: int, noise: float = 0.0) -> Transition:
     return Transition(obs, action, reward, after, mask, mask, action)
 
 
-SETTINGS = Fit(batch=64, epochs=30)
+SETTINGS = Fit(batch=64, epochs=12)
 fresh = lambda **settings: Dynamics.create(TWO, KEY, (32,), 2, 2, lr=5e-3, **settings)
 
 

@@ -221,12 +221,11 @@ def regrets(calls: int, names: tuple[str, ...]) -> dict[str, float]:
 
 
 def test_regret_where_the_best_is_known():
-    """No planner beats the best, cem is below shooting, and a gradient is within 1 % where none was before."""
-    few, many = regrets(500, ('cem', 'gradient')), regrets(4000, ('shooting', 'cem', 'mppi', 'gradient'))
+    """No planner beats the best, cem is below shooting, and a gradient is within 1 %, before that below CEM."""
+    few, many = regrets(500, ('gradient',)), regrets(4000, ('shooting', 'cem', 'gradient'))
     assert min(*few.values(), *many.values()) > -1e-3
     assert many['cem'] < 0.2 < many['shooting']
-    assert many['mppi'] < 0.3
-    assert many['gradient'] < 0.01 < few['gradient'] < few['cem']
+    assert many['gradient'] < 0.01 < few['gradient'] < many['cem']
 
 
 @pytest.mark.parametrize(
