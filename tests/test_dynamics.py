@@ -16,9 +16,10 @@ from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 from stitchrl.models import fit as fitting
-from stitchrl.models.ensemble import Dynamics, bounded, cross_entropy, objective
+from stitchrl.models.ensemble import Dynamics, cross_entropy, objective
 from stitchrl.models.fit import Fit, an_epoch, below, elites, fit, kept, moments, parts, rows_of
 from stitchrl.models.linear import Linear
+from stitchrl.models.member import bounded
 
 KEY = jr.key(0)
 TWO = Spec(Observation((4,)), Continuous(2, (-1.0, -1.0), (1.0, 1.0)))

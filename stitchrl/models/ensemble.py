@@ -12,7 +12,7 @@ of all and draws nothing. Chua et al., 2018 (PETS); bounds, elites and constants
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -23,71 +23,12 @@ from stitchrl.core.learner import Learner, adam
 from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.errors import UsageError
+from stitchrl.models.member import Guess, Member, Scale
 from stitchrl.models.model import Info, WorldModel
-from stitchrl.nets.dense import Dense, Ensemble
+from stitchrl.nets.dense import Ensemble
 
 Propagation = Literal['ts1', 'tsinf', 'mean']
 WEIGHTS = {'nll': 1.0, 'bounds': 0.01, 'decay': 5e-5, 'ends': 1.0}
-LOW, HIGH = -10.0, 0.5  # first bounds of the log-variance
-MIN_STD = 1e-6  # of a column that never changes
-
-
-class Guess(NamedTuple):
-    """What a member says, in scaled units."""
-
-    mean: jax.Array  # [..., D]
-    log_var: jax.Array  # [..., D]
-    end: jax.Array  # [...], logit of the task ending with this step; a constant where that is not learned
-
-
-class Member(eqx.Module):
-    """x [..., I] -> Guess: swish between layers, soft bounds on the log-variance that are learned."""
-
-    layers: tuple[Dense, ...]
-    low: jax.Array  # [D]
-    high: jax.Array  # [D]
-    ends: bool = eqx.field(static=True)
-
-    def __init__(self, n_in: int, hidden: tuple[int, ...], dim: int, ends: bool, *, key: jax.Array):
-        sizes = (n_in, *hidden, 2 * dim + ends)
-        keys = jr.split(key, len(sizes) - 1)
-        self.layers = tuple(Dense(a, b, 'uniform', key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False))
-        self.low, self.high, self.ends = jnp.full(dim, LOW), jnp.full(dim, HIGH), ends
-
-    def __call__(self, x: jax.Array) -> Guess:
-        for layer in self.layers[:-1]:
-            x = jax.nn.silu(layer(x))
-        out, dim = self.layers[-1](x), self.low.shape[-1]
-        end = out[..., -1] if self.ends else jnp.full(out.shape[:-1], -jnp.inf)
-        return Guess(out[..., :dim], bounded(out[..., dim : 2 * dim], self.low, self.high), end)
-
-
-def bounded(raw: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """raw [..., D] softly between low [D] and high [D]."""
-    low, high = (jnp.broadcast_to(x, raw.shape) for x in (low, high))
-    under = high - jax.nn.softplus(high - raw)
-    return low + jax.nn.softplus(under - low)
-
-
-class Scale(eqx.Module):
-    """Moments of inputs and targets."""
-
-    x_mean: jax.Array  # [I]
-    x_std: jax.Array
-    y_mean: jax.Array  # [D]
-    y_std: jax.Array
-
-    def x(self, x: jax.Array) -> jax.Array:
-        """Inputs [..., I] to zero mean and unit deviation."""
-        return (x - jnp.broadcast_to(self.x_mean, x.shape)) / jnp.broadcast_to(self.x_std, x.shape)
-
-    def y(self, y: jax.Array) -> jax.Array:
-        """Targets [..., D] likewise."""
-        return (y - jnp.broadcast_to(self.y_mean, y.shape)) / jnp.broadcast_to(self.y_std, y.shape)
-
-    def y_out(self, y: jax.Array) -> jax.Array:
-        """Back to the agent's units."""
-        return jnp.broadcast_to(self.y_mean, y.shape) + y * jnp.broadcast_to(self.y_std, y.shape)
 
 
 class Dynamics(WorldModel):

@@ -19,10 +19,12 @@ from stitchrl.core.learner import Learner
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.sampling import transitions
-from stitchrl.models.ensemble import MIN_STD, Dynamics, Scale
+from stitchrl.models.ensemble import Dynamics
+from stitchrl.models.member import Scale
 from stitchrl.models.model import Info
 
 SPLIT = 7  # key of the draw that says which rows are held out
+MIN_STD = 1e-6  # of a column that never changes
 
 
 @dataclass(frozen=True)
