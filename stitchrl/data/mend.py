@@ -30,7 +30,7 @@ def drop_not_finite(draft: Draft, cut: bool) -> None:
     names = ', '.join(name for name, rows in wrong.items() if rows.any())
     if gone.all():
         raise BadData(f'{names}, row {bad.argmax()}: NaN or infinite in every episode: nothing would be left')
-    what = f'NaN or infinite in {bad.sum():,} row{"s" * (bad.sum() > 1)}; '
+    what = f'NaN or infinite in {bad.sum():,} row{"s" if bad.sum() > 1 else ""}; '
     last = np.flatnonzero(gone[1:] & ~gone[:-1] & ~flagged(columns)[:-1])
     if len(last):
         timeout = columns.timeout.copy() if columns.timeout is not None else np.zeros(len(columns), bool)
