@@ -15,6 +15,7 @@ from stitchrl.algos import algorithm
 from stitchrl.core.config import unknown
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.survey import OnDisk
+from stitchrl.errors import UsageError
 from stitchrl.export import folder, runner
 from stitchrl.export.folder import Exported
 from stitchrl.loops.launch import begin
@@ -136,8 +137,16 @@ def train(
     return Run(ready.run.path)
 
 
-def load_policy(path: str | Path, seed: int = 0) -> Policy | Exported:
-    """The policy of a run, a policy folder or an export, which has one seed. Corrupt; MissingExtra of an export."""
-    if (Path(path) / runner.MANIFEST).is_file():
-        return folder.load(path)
-    return policy.load(path, seed)
+def load_policy(path: str | Path, seed: int | None = None) -> Policy | Exported:
+    """The policy of agent `seed` (default: the first) of a run or a policy folder, or the one agent of an export.
+
+    UsageError for an agent that is not there; Corrupt; MissingExtra of an export.
+    """
+    if not (Path(path) / runner.MANIFEST).is_file():
+        return policy.load(path, seed or 0)
+    loaded = folder.load(path)
+    if seed not in (None, loaded.manifest['seed']):
+        raise UsageError(
+            f'{path} holds agent {loaded.manifest["seed"]} alone, not {seed}; export that one, or leave it out'
+        )
+    return loaded

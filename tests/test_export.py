@@ -109,7 +109,9 @@ def test_all_forms_act_as_the_run_does(root, row):
 
 @EACH
 def test_it_is_of_the_seed_that_was_asked_for_and_says_what_it_is(arm, to):
-    about = stitchrl.load_policy(arm / to).manifest
+    about = stitchrl.load_policy(arm / to, seed=1).manifest
+    with pytest.raises(UsageError, match='holds agent 1 alone, not 0'):
+        stitchrl.load_policy(arm / to, seed=0)
     assert (about['kind'], about['algo'], about['seed']) == (to, 'bc', 1)
     assert Spec.from_json(about['spec']) == ARM
     assert about['compared']['observations'] == 256

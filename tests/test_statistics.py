@@ -92,6 +92,22 @@ def test_equal_scores_without_a_count_of_successes_get_no_interval(scores, rate)
     assert (found.low, found.method) == (None, 'no interval, all seeds scored the same')
 
 
+@pytest.mark.parametrize(
+    ('size', 'told'),
+    [
+        (0.0, '0.00'),
+        (0.00123, '0.0012'),
+        (0.052, '0.052'),
+        (0.5, '0.50'),
+        (9.99, '9.99'),
+        (99.5, '99.5'),
+        (2e3, '2000'),
+    ],
+)
+def test_a_score_is_told_to_two_figures_at_least(size, told):
+    assert str(Interval(size, None, None, 'no interval', 1, 1)).split()[0] == told
+
+
 def test_interquartile_mean_by_hand():
     assert iqm(np.array([100, 1, 2, 3, 4, 5, 6, -100])) == (2 + 3 + 4 + 5) / 4
     assert iqm(np.array([[9.0, 1, 2], [4, 4, 7]])).tolist() == [4, 5]  # 3 // 4 = 0: nothing is dropped

@@ -119,7 +119,8 @@ def test_eval_offline_prints_stores_and_the_report_shows(home, capsys):
         assert words in told, words
     page = write(RunDir(home / 'bc'), Request(episodes=0)).read_text()
     text = re.sub(r'\s+', ' ', re.sub(r'<[^>]+>', ' ', page))
-    for words in ('Judged without a simulator', 'the policies, estimated', 'its own returns', 'Warning: the fit looks'):
+    heard = ('Judged without a simulator', 'the policies, estimated', 'its own returns', 'Warning: the fit looks')
+    for words in (*heard, 'Never played; by the recording alone worth'):
         assert words in text, words
     assert 'judge it again' not in text
     run = RunDir(home / 'bc')

@@ -44,7 +44,7 @@ def write(run: RunDir, request: Request) -> Path:
     return page.write(
         request.out or run.path / 'report.html',
         f'{run.path.resolve().name}',
-        verdicts(judged) if judged else [page.Verdict('Never judged: trained without an environment.', None)],
+        verdicts(judged) if judged else [page.Verdict(unplayed.verdict(run), None)],
         [table(judged, algo)] if judged else (),
         sections=[page.Section('', state(status, config, metrics)), *sections],
         notes=notes(run, judged),

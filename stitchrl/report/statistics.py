@@ -6,6 +6,7 @@ Where all seeds have the same rate, which shows nothing of the spread between se
 over episodes and says so. One seed never gets an interval.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +33,7 @@ class Interval:
 
     def __str__(self) -> str:
         size = max(abs(x) for x in (self.mean, self.low, self.high) if x is not None)
-        digits = 2 if size < 10 else 1 if size < 1000 else 0
+        digits = decimals(size)
         counts = f'{self.seeds} seed' + 's' * (self.seeds > 1)
         counts += f' x {self.episodes} episodes' if self.episodes else ''
         if self.low is None:
@@ -67,6 +68,13 @@ def interval(scores: Any, *, rate: bool = False, level: float = 0.95, seed: int 
         mean, method = float(iqm(means)), 'bootstrap of the IQM'
         ends = bootstrap(values, level, seed, resamples)
     return Interval(mean, *ends, method, count, episodes, level)
+
+
+def decimals(size: float) -> int:
+    """Digits behind the point for a score of this size: two figures of a small one, none of one in the thousands."""
+    if 0 < size < 0.1:
+        return 1 - math.floor(math.log10(size))
+    return 2 if size < 10 else 1 if size < 1000 else 0
 
 
 def iqm(values: np.ndarray) -> np.ndarray:

@@ -41,6 +41,15 @@ def section(run: RunDir) -> page.Section | None:
     return page.Section('Judged without a simulator', text, tables, [picture])
 
 
+def verdict(run: RunDir) -> str:
+    """The head of the page of a run that never played, in a sentence."""
+    if not (run.path / FILE).is_file():
+        return 'Never judged: trained without an environment.'
+    result = run.read(FILE)
+    theirs = short(result['recording']['value'])
+    return f'Never played; by the recording alone worth {value(result)} where the recorder earned {theirs}.'
+
+
 def about(result: dict[str, Any]) -> str:
     """What was done, in a sentence."""
     fitted = result['fqe']
