@@ -11,7 +11,7 @@ from stitchrl.algos.offline.awr import AWR, Config, actor_loss, value_loss, weig
 from stitchrl.core.types import Weighted
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
-from stitchrl.loops.offline import UPDATE, begin, create, many, pieces, renew, roots, updates
+from stitchrl.loops.offline import REFRESH, UPDATE, begin, create, many, pieces, renew, roots, updates
 
 BATCH = Weighted(
     obs=jnp.array([[1.0], [2.0], [3.0]]),
@@ -87,7 +87,7 @@ def test_labels_change_every_refresh_only_and_follow_the_value():
     state, root = begin(fresh(), DATA), roots(0, 2, UPDATE)
     for t in range(11):
         before = jax.device_get(state)
-        state, _ = many(renew(state, DATA, t), DATA, root, jnp.int32(t), 1)
+        state, _ = many(renew(state, DATA, root, t), DATA, root, jnp.int32(t), 1)
         same = np.array_equal(before.labels['target'], state.labels['target'])
         assert same == (t not in (5, 10))
         if not same:  # refreshed at the start of update t, so with the value before it
@@ -98,7 +98,7 @@ def test_labels_change_every_refresh_only_and_follow_the_value():
 
 def test_a_refreshed_agent_has_buffers_of_its_own():
     """Two leaves in one buffer cannot be given away to the next stretch."""
-    agents = renew(begin(fresh(), DATA), DATA, 5).agents
+    agents = renew(begin(fresh(), DATA), DATA, roots(0, 2, REFRESH), 5).agents
     leaves = jax.tree.leaves(agents)
     assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
     jax.tree.map(np.testing.assert_array_equal, agents.labeller, agents.value.net)

@@ -17,7 +17,8 @@ class Agent(eqx.Module):
     """An algorithm and all it has learned. Every leaf is an array; `cfg` is static.
 
     No keys and no counters inside: the loop owns the randomness and the clock. `cfg` has at least `batch`
-    (rows of an update) and `steps` (updates planned in all), and `refresh` (updates) where the agent labels the data.
+    (rows of an update) and `steps` (planned in all: updates offline, steps of the environment online), and `refresh`
+    (how many of those steps lie between two calls of it) where the agent looks at all that is there now and then.
     """
 
     cfg: eqx.AbstractVar[Any]
@@ -35,7 +36,8 @@ class Agent(eqx.Module):
     @classmethod
     def in_parts(cls, cfg: Any) -> bool:
         """Whether it can learn from a recording that is never in memory as a whole: it neither selects nor labels."""
-        return cls.select.__func__ is Agent.select.__func__ and cls.label is Agent.label
+        whole = cls.select.__func__ is Agent.select.__func__ and cls.label is Agent.label
+        return whole and cls.refresh is Agent.refresh
 
     @classmethod
     def going_on(cls, cfg: Any) -> Any:
@@ -60,8 +62,10 @@ class Agent(eqx.Module):
         that changes between two calls of `refresh`: a resumed run computes them anew."""
         return {}
 
-    def refresh(self) -> 'Agent':
-        """Take over a copy of what the labels depend on. Called every `cfg.refresh` updates, then `label` is."""
+    def refresh(self, data: Any, key: jax.Array, t: jax.Array) -> 'Agent':
+        """What is done now and then with all of the data, a recording or a ring: fit a model, roll it out, take over
+        what labels depend on. Called before step t where that is a multiple of `cfg.refresh`, online also before the
+        first update; `label` is called after it. Default: nothing."""
         return self
 
     @abstractmethod

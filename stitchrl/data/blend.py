@@ -27,6 +27,11 @@ class Blend(eqx.Module):
         """n windows, as of either part; the recording's first."""
         return self.both(key, n, lambda part, k, count: part.windows(k, count, length))
 
+    def history(self) -> tuple[Transition, jax.Array]:
+        """All steps of both, the recording's first, and how many there are; those after them are none."""
+        (old, n_old), (new, n_new) = self.data.history(), self.replay.history()
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new), n_old + n_new
+
     def both(self, key: jax.Array, n: int, draw: Any) -> Any:
         """draw(part, key, rows) of both parts, one after the other."""
         k_data, k_ring = jr.split(key)

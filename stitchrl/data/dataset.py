@@ -109,6 +109,10 @@ class Dataset(eqx.Module):
         """n windows of `length` rows that start at any step; past the end the final row is repeated, inside = 0."""
         return windows(self, self.rows(key, n), length)
 
+    def history(self) -> tuple[Transition, jax.Array]:
+        """Every step in order, [M, ...], and how many there are."""
+        return transitions(self, jnp.asarray(self.starts), 1, 1.0), jnp.int32(len(self.starts))
+
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation of the observations that a step was taken from, float64, each like one observation."""
         rows = np.asarray(self.obs)[np.asarray(self.starts)]

@@ -157,6 +157,14 @@ class Replay(eqx.Module):
         """n transitions over up to `steps` steps, uniform over steps, with replacement. Stops early at an end."""
         return transitions(self, self.rows(key, n), steps, gamma)
 
+    def history(self) -> tuple[Transition, jax.Array]:
+        """The steps that are there in the order they were taken, [N, ...], and how many that is; those after them are
+        none. As long as nothing was written over, a step keeps its place from call to call. Of lanes that took
+        different numbers of steps the last of the longer ones are left out."""
+        step, lane = (x.ravel() for x in jnp.indices((self.size, self.lanes)))
+        where = self.place(lane, self.starts[self.place(lane, self.first[lane] + step)])
+        return transitions(self, where, 1, 1.0), self.counts().min() * self.lanes
+
     def windows(self, key: jax.Array, n: int, length: int) -> Window:
         """n windows of `length` rows that start at any step; past the end the final row is repeated, inside = 0."""
         return windows(self, self.rows(key, n), length)

@@ -15,7 +15,7 @@ from stitchrl.core.spec import Spec
 from stitchrl.data.dataset import Dataset
 from stitchrl.loops.reading import Reading
 
-CREATE, UPDATE, INSPECT = 0, 1, 2  # the streams of randomness that grow from a seed
+CREATE, UPDATE, INSPECT, REFRESH = 0, 1, 2, 5  # the streams of randomness that grow from a seed
 
 
 class State(NamedTuple):
@@ -75,12 +75,19 @@ def labels(agents: Agent, data: Dataset) -> dict[str, jax.Array]:
     return jax.vmap(lambda agent: agent.label(data))(agents)
 
 
-def renew(state: State, data: Dataset, t: int) -> State:
-    """Agents and labels before update t: refreshed where it is time, every `cfg.refresh` updates, or never."""
+def renew(state: State, data: Dataset, root: jax.Array, t: int) -> State:
+    """Agents and labels before update t: refreshed where it is time, every `cfg.refresh` updates, or never. `root` [S]
+    are keys of the stream REFRESH."""
     every = getattr(state.agents.cfg, 'refresh', 0)
-    if not every or t == 0 or t % every:
+    if not every or t % every:
         return state
-    return begin(jax.vmap(lambda agent: agent.refresh())(state.agents), data)
+    return begin(refreshed(state.agents, data, root, jnp.int32(t)), data)
+
+
+@partial(jax.jit, donate_argnums=0)
+def refreshed(agents: Agent, data: Dataset, root: jax.Array, t: jax.Array) -> Agent:
+    """Every agent after its `refresh`, before update t."""
+    return jax.vmap(lambda agent, root: agent.refresh(data, jr.fold_in(root, t), t))(agents, root)
 
 
 def pieces(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
@@ -131,14 +138,14 @@ def updates(
     Update t draws from fold_in(root, t): where a run was cut does not change what it computes.
     """
     count = jax.tree.leaves(agents)[0].shape[0]
-    root, k_inspect = roots(seed, count, UPDATE), roots(seed, count, INSPECT)
+    root, k_inspect, k_refresh = (roots(seed, count, stream) for stream in (UPDATE, INSPECT, REFRESH))
     held = data if isinstance(data, Reading) else Held(data, getattr(agents.cfg, 'refresh', 0))
     state = begin(agents, held.at(start))
     while start < steps:
         stop, parts = min(start - start % chunk + chunk, steps), []
         for t, size in pieces(start, stop, held.every):
             rows = held.at(t)
-            state, part = many(renew(state, rows, t), rows, root, jnp.int32(t), size)
+            state, part = many(renew(state, rows, k_refresh, t), rows, root, jnp.int32(t), size)
             parts.append(part)
         each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         last = jnp.int32(stop - 1)

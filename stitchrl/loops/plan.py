@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ class Plan:
     ratio: float = 1.0  # updates per environment step
     random_steps: int = 1000  # steps of uniform actions, after which learning begins
     mix: float = 0.0  # share of each batch that comes from the recording
+    refresh: int = 0  # environment steps between two refreshes of the agents, 0: none
 
     def due(self, t: Any) -> Any:
         """Updates done before tick t [] int32, from whole numbers alone."""
@@ -35,8 +37,18 @@ class Plan:
         steady = each.numerator if each.denominator == 1 and each <= UNROLLED else None
         for start, end, updates in ((0, quiet, 0), (quiet, busy, None), (busy, stop, steady)):
             here, there = max(first, start), min(stop, end)
-            if here < there:
-                yield here, there - here, updates
+            cuts = [t for t in range(here + 1, there) if self.refreshes(t)] if self.refresh else []
+            for one, other in pairwise((here, *cuts, there)):
+                if one < other:
+                    yield one, other - one, updates
+
+    def refreshes(self, t: int) -> bool:
+        """Whether agents are refreshed before tick t: before the first update, and where a multiple of `refresh` steps
+        is passed after it. Never before the first step, when there is nothing to look at."""
+        quiet = self.random_steps // self.lanes
+        if not self.refresh or t < max(quiet, 1):
+            return False
+        return t == quiet or t * self.lanes // self.refresh != (t - 1) * self.lanes // self.refresh
 
 
 class Roots(NamedTuple):
@@ -45,6 +57,7 @@ class Roots(NamedTuple):
     act: jax.Array
     world: jax.Array
     update: jax.Array
+    refresh: jax.Array
 
 
 class Tally(NamedTuple):

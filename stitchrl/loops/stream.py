@@ -1,18 +1,22 @@
 """Agents in an environment, chunk by chunk: what a session works through when it learns online."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 
 from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
+from stitchrl.data.blend import source
 from stitchrl.data.dataset import Dataset
+from stitchrl.data.replay import Replay
 from stitchrl.envs.env import Env
 from stitchrl.loops.beside import Beside
-from stitchrl.loops.offline import INSPECT, UPDATE, Chunk, mean_of, roots
+from stitchrl.loops.offline import INSPECT, REFRESH, UPDATE, Chunk, mean_of, roots
 from stitchrl.loops.online import Live, device_ticks, looked_at, start
 from stitchrl.loops.plan import Plan, Roots, Tally
 
@@ -37,7 +41,7 @@ class Stream:
 
     def roots(self, seeds: int) -> Roots:
         """Keys of `seeds` agents."""
-        return Roots(*(roots(self.seed, seeds, stream) for stream in (ACT, WORLD, UPDATE)))
+        return Roots(*(roots(self.seed, seeds, stream) for stream in (ACT, WORLD, UPDATE, REFRESH)))
 
     def fresh(self, agents: Agent) -> Live:
         """Before the first step."""
@@ -91,11 +95,23 @@ class Stream:
         """n ticks from tick `first` on."""
         constants = self.boundary, self.data
         for tick, count, each in self.plan.pieces(first, first + n):
+            if self.plan.refreshes(tick):
+                live = refreshed(live, self.data, keys, np.int32(tick), self.plan)
             if self.beside is not None:
                 live = self.beside.ticks(live, constants, keys, tick, count, each)
             else:
                 live = device_ticks(live, self.env, constants, keys, np.int32(tick), count, self.plan, each)
         return live
+
+
+@partial(jax.jit, donate_argnums=0, static_argnums=4)
+def refreshed(live: Live, data: Dataset | None, roots: Roots, t: jax.Array, plan: Plan) -> Live:
+    """All agents after their `refresh`, before tick t."""
+
+    def one(agent: Agent, replay: Replay, root: jax.Array) -> Agent:
+        return agent.refresh(source(data, replay, plan.mix), jr.fold_in(root, t), t * plan.lanes)
+
+    return live._replace(agents=jax.vmap(one)(live.agents, live.replay, roots.refresh))
 
 
 def told(tally: Any) -> dict[str, np.ndarray]:

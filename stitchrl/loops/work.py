@@ -96,7 +96,9 @@ class Work:
             got = f'lanes is {settings.lanes}, ratio {settings.ratio:g} and mix {settings.mix:g}'
             raise UsageError(f'{got}; expected at least 1, above 0, and from 0 to under 1')
         random = settings.random_steps if settings.random_steps is not None else (0 if mixed else 1000)
-        plan = Plan(settings.lanes, settings.ratio, random, settings.mix if mixed else 0.0)
+        plan = Plan(
+            settings.lanes, settings.ratio, random, settings.mix if mixed else 0.0, getattr(self.cfg, 'refresh', 0)
+        )
         rows = min(settings.capacity, 2 * self.online + 4 * settings.lanes)  # an episode takes a row more than steps
         self.bytes = memory(self.spec, rows, settings.lanes) * settings.seeds
         what = f'the rings of {settings.seeds} seeds, {rows:,} steps each, take'

@@ -82,7 +82,7 @@ class AWR(Agent):
         dist = self.actor.net(obs)
         return (dist.mode() if t is None else inside(dist.sample(key))), memory
 
-    def refresh(self) -> 'AWR':
+    def refresh(self, data: Dataset, key: jax.Array, t: jax.Array) -> 'AWR':
         return replace(self, labeller=copy(self.value.net))
 
     def label(self, data: Dataset) -> dict[str, jax.Array]:
