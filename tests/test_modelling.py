@@ -160,8 +160,9 @@ def test_a_model_that_does_not_learn_stays():
     [
         (lambda: MPC.create(ONE, replace(SMALL, replan=4), KEY), 'replan every 4 steps, but a plan has 3'),
         (lambda: MPC.of(Line(), CEM.create(ONE, horizon=5), replace(SMALL, replan=6)), 'a plan has 5'),
-        (lambda: planner(ONE, replace(SMALL, planner='shooting')), 'shooting has no such setting among: samples, iter'),
-        (lambda: MPC.create(THREE, SMALL, KEY), 'cem needs continuous'),
+        (lambda: planner(ONE, replace(SMALL, planner='shooting')), 'shooting has no iterations; leave'),
+        (lambda: MPC.create(THREE, replace(SMALL, planner='cem'), KEY), 'cem needs continuous'),
+        (lambda: planner(ONE, replace(SMALL, horizon=0)), 'horizon is 0; expected at least 1'),
     ],
 )
 def test_what_does_not_go_together(make, said):

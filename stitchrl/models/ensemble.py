@@ -120,7 +120,8 @@ class Dynamics(WorldModel):
 
     def update(self, batch: Transition, key: jax.Array) -> tuple['Dynamics', Info]:
         """One gradient step of every member on rows of its own, [E, B, ...]."""
-        members, info = self.members.step(objective, self, batch, key)
+        constant = replace(self, members=Learner((), (), None))  # all of it but what learns
+        members, info = self.members.step(objective, constant, batch, key)
         return replace(self, members=members), info
 
     def errors(self, batch: Transition, inside: jax.Array) -> jax.Array:
@@ -134,7 +135,8 @@ class Dynamics(WorldModel):
 def objective(net: Any, model: Dynamics, batch: Transition, key: jax.Array) -> tuple[jax.Array, Info]:
     """The weighted sum of the losses; `net` is what learns."""
     losses, info = replace(model, members=Learner(net, (), None)).loss(batch, key)
-    return sum((WEIGHTS[name] * value for name, value in losses.items()), jnp.zeros(())), info
+    total = sum((WEIGHTS[name] * value for name, value in losses.items()), jnp.zeros(()))
+    return total, {'model/loss': total} | info
 
 
 def cross_entropy(logit: jax.Array, ended: jax.Array) -> jax.Array:

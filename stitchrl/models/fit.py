@@ -25,6 +25,7 @@ from stitchrl.models.model import Info
 
 SPLIT = 7  # key of the draw that says which rows are held out
 MIN_STD = 1e-6  # of a column that never changes
+SLOWEST = 1e-3  # at which scales follow
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,21 @@ def moments(model: Dynamics, rows: Transition, inside: jax.Array) -> Scale:
         return mean, jnp.where(std < MIN_STD, 1.0, std)
 
     return Scale(*two(model.inputs(rows.obs, rows.action)), *two(model.targets(rows)))
+
+
+def followed(model: Dynamics, batch: Transition) -> Dynamics:
+    """The model with scales that follow the moments of batches [E, B, ...] when it learns update by update: their mean
+    over the updates so far, as Adam counts them, in the end over the last thousand or so."""
+    rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+    new, old = moments(model, rows, jnp.ones(len(rows.reward))), model.scale
+    rate = jnp.maximum(1 / (model.members.opt.count + 1), SLOWEST)
+
+    def mixed(mean: jax.Array, std: jax.Array, to_mean: jax.Array, to_std: jax.Array) -> tuple[jax.Array, jax.Array]:
+        off = to_mean - mean
+        return mean + rate * off, jnp.sqrt((1 - rate) * (std**2 + rate * off**2) + rate * to_std**2)
+
+    x = mixed(old.x_mean, old.x_std, new.x_mean, new.x_std)
+    return replace(model, scale=Scale(*x, *mixed(old.y_mean, old.y_std, new.y_mean, new.y_std)))
 
 
 def an_epoch(

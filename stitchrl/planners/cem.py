@@ -19,22 +19,18 @@ import numpy as np
 from stitchrl.core.spec import Spec
 from stitchrl.errors import UsageError
 from stitchrl.models.model import WorldModel
-from stitchrl.planners.planner import Info, Planner, imagine, report, rest, worth
+from stitchrl.planners.planner import Info, Sequences, report, rest, worth
 
 
-class CEM(Planner):
-    """Continuous actions. Memory: what is left of the last mean, [n, H, A]; the next plan starts from it."""
+class CEM(Sequences):
+    """Continuous actions; a plan in memory is a mean."""
 
-    dim: int = eqx.field(static=True)
-    horizon: int = eqx.field(static=True)
     samples: int = eqx.field(static=True)
     elites: int = eqx.field(static=True)
     iterations: int = eqx.field(static=True)
     alpha: float = eqx.field(static=True)  # how much of the old mean and variance stays
     std: float = eqx.field(static=True)  # at the start of every plan
     colour: float = eqx.field(static=True)
-    particles: int = eqx.field(static=True)
-    gamma: float = eqx.field(static=True)
 
     @classmethod
     def create(
@@ -57,31 +53,27 @@ class CEM(Planner):
         elites = max(1, samples // 10) if elites is None else elites
         if not 0 < elites <= samples:
             raise UsageError(f'{elites} elites of {samples} samples; expected 1 to {samples}')
-        return cls(spec.action_dim, horizon, samples, elites, iterations, alpha, std, colour, particles, gamma)
+        return cls(
+            spec.action_dim, spec.discrete, horizon, particles, gamma, samples, elites, iterations, alpha, std, colour
+        )
 
     @property
     def calls(self) -> int:
         """Steps of the model in one plan."""
         return self.horizon * self.samples * self.iterations * self.particles
 
-    def remember(self, n: int) -> jax.Array:
-        return jnp.zeros((n, self.horizon, self.dim))
-
     def plan(self, model: WorldModel, latent: Any, memory: jax.Array, key: jax.Array) -> tuple[jax.Array, Any, Info]:
         def one(carry: tuple[jax.Array, jax.Array], k: jax.Array) -> tuple[Any, Info]:
             mean, std = carry
             k_noise, k_imagine = jr.split(k)
             plans = jnp.clip(mean[None] + limited(mean, std)[None] * self.noise(k_noise), -1, 1)
-            values = worth(imagine(model, latent, plans, k_imagine, self.particles, self.gamma))
+            values = worth(self.imagined(model, latent, plans, k_imagine))
             return moved(mean, std, plans, values, self.elites, self.alpha), report(values)
 
         start = memory, jnp.full_like(memory, self.std)
         (mean, std), infos = jax.lax.scan(one, start, jr.split(key, self.iterations))
         info = {name: x[-1] for name, x in infos.items()} | {'plan/std': std.mean()}
         return mean[0], rest(mean), info
-
-    def follow(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return memory[0], rest(memory)
 
     def noise(self, key: jax.Array) -> jax.Array:
         """eps, [N, H, A]."""

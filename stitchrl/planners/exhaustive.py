@@ -8,7 +8,6 @@ random world it finds the best sequence in the mean over particles, not the best
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -16,18 +15,13 @@ import jax.random as jr
 from stitchrl.core.spec import Spec
 from stitchrl.errors import UsageError
 from stitchrl.models.model import WorldModel
-from stitchrl.planners.planner import Info, Planner, report, rest, worth
+from stitchrl.planners.planner import Info, Sequences, report, rest, worth
 
 MOST = 1_000_000  # sequences
 
 
-class Exhaustive(Planner):
-    """Discrete actions. Memory: what is left of the last plan, [n, H] int32."""
-
-    actions: int = eqx.field(static=True)
-    horizon: int = eqx.field(static=True)
-    particles: int = eqx.field(static=True)
-    gamma: float = eqx.field(static=True)
+class Exhaustive(Sequences):
+    """Discrete actions."""
 
     @classmethod
     def create(cls, spec: Spec, horizon: int = 5, particles: int = 1, gamma: float = 1.0) -> 'Exhaustive':
@@ -39,18 +33,15 @@ class Exhaustive(Planner):
                 f'{spec.action_dim} actions over {horizon} steps are {spec.action_dim**horizon:,} sequences, more '
                 f'than {MOST:,}; shorten the horizon, or sample them with shooting'
             )
-        return cls(spec.action_dim, horizon, particles, gamma)
+        return cls(spec.action_dim, spec.discrete, horizon, particles, gamma)
 
     @property
     def calls(self) -> int:
         """Steps of the model in one plan."""
-        return self.particles * sum(self.actions ** (h + 1) for h in range(self.horizon))
-
-    def remember(self, n: int) -> jax.Array:
-        return jnp.zeros((n, self.horizon), jnp.int32)
+        return self.particles * sum(self.dim ** (h + 1) for h in range(self.horizon))
 
     def plan(self, model: WorldModel, latent: Any, memory: jax.Array, key: jax.Array) -> tuple[jax.Array, Any, Info]:
-        n, count, particles = self.actions, 1, self.particles
+        n, count, particles = self.dim, 1, self.particles
         rows = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (particles, *x.shape)), latent)
         total, weight = jnp.zeros(particles), jnp.ones(particles)
         for k_step in jr.split(key, self.horizon):
@@ -61,9 +52,6 @@ class Exhaustive(Planner):
         values = worth((total + weight * model.value(rows)).reshape(particles, count).mean(0))
         best = digits(values.argmax(), n, self.horizon)
         return best[0], rest(best), report(values)
-
-    def follow(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return memory[0], rest(memory)
 
 
 def digits(number: jax.Array, base: int, length: int) -> jax.Array:

@@ -18,20 +18,16 @@ from stitchrl.core.learner import adam
 from stitchrl.core.spec import Spec
 from stitchrl.errors import UsageError
 from stitchrl.models.model import WorldModel
-from stitchrl.planners.planner import Info, Planner, imagine, report, rest, worth
+from stitchrl.planners.planner import Info, Sequences, report, rest, worth
 
 
-class Gradient(Planner):
-    """Continuous actions and a differentiable model. Memory: what is left of the last plan, [n, H, A]."""
+class Gradient(Sequences):
+    """Continuous actions and a differentiable model."""
 
-    dim: int = eqx.field(static=True)
-    horizon: int = eqx.field(static=True)
     restarts: int = eqx.field(static=True)
     iterations: int = eqx.field(static=True)
     rate: float = eqx.field(static=True)  # of Adam, in units of the action, falling to 0 by a cosine
     spread: float = eqx.field(static=True)  # the uniform starts lie within this of 0
-    particles: int = eqx.field(static=True)
-    gamma: float = eqx.field(static=True)
 
     @classmethod
     def create(
@@ -48,21 +44,18 @@ class Gradient(Planner):
         """UsageError for discrete actions, which have no gradient."""
         if spec.discrete:
             raise UsageError('gradient needs continuous actions; shooting and exhaustive take discrete ones')
-        return cls(spec.action_dim, horizon, restarts, iterations, rate, spread, particles, gamma)
+        return cls(spec.action_dim, spec.discrete, horizon, particles, gamma, restarts, iterations, rate, spread)
 
     @property
     def calls(self) -> int:
         """Steps of the model in one plan; a step forward and back again counts as two."""
         return self.horizon * self.restarts * self.particles * (2 * self.iterations + 1)
 
-    def remember(self, n: int) -> jax.Array:
-        return jnp.zeros((n, self.horizon, self.dim))
-
     def plan(self, model: WorldModel, latent: Any, memory: jax.Array, key: jax.Array) -> tuple[jax.Array, Any, Info]:
         k_start, k_imagine = jr.split(key)
         shape, tx = (self.restarts, *memory.shape), adam(self.rate, self.iterations)
         plans = jr.uniform(k_start, shape, minval=-self.spread, maxval=self.spread).at[0].set(memory)
-        values = lambda plans: imagine(model, latent, plans, k_imagine, self.particles, self.gamma)
+        values = lambda plans: self.imagined(model, latent, plans, k_imagine)
 
         def one(carry: Any, _: None) -> tuple[Any, None]:
             plans, state = carry
@@ -74,9 +67,6 @@ class Gradient(Planner):
         reached = worth(values(plans))
         best = jnp.where(reached.max() > -jnp.inf, plans[reached.argmax()], memory)
         return best[0], rest(best), report(reached)
-
-    def follow(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return memory[0], rest(memory)
 
 
 def usable(slope: jax.Array) -> jax.Array:

@@ -16,22 +16,18 @@ import jax.random as jr
 from stitchrl.core.spec import Spec
 from stitchrl.errors import UsageError
 from stitchrl.models.model import WorldModel
-from stitchrl.planners.planner import Info, Planner, imagine, report, rest, worth
+from stitchrl.planners.planner import Info, Sequences, report, rest, worth
 
 
-class MPPI(Planner):
-    """Continuous actions. Memory: what is left of the last mean, [n, H, A]; the next plan starts from it."""
+class MPPI(Sequences):
+    """Continuous actions; a plan in memory is a mean."""
 
-    dim: int = eqx.field(static=True)
-    horizon: int = eqx.field(static=True)
     samples: int = eqx.field(static=True)
     iterations: int = eqx.field(static=True)
     temperature: float = eqx.field(static=True)
     std: float = eqx.field(static=True)
     adapt: bool = eqx.field(static=True)
     floor: float = eqx.field(static=True)
-    particles: int = eqx.field(static=True)
-    gamma: float = eqx.field(static=True)
 
     @classmethod
     def create(
@@ -52,15 +48,24 @@ class MPPI(Planner):
             raise UsageError('mppi needs continuous actions; shooting and exhaustive take discrete ones')
         if temperature <= 0:
             raise UsageError(f'temperature is {temperature}; expected a number above 0, in units of return')
-        return cls(spec.action_dim, horizon, samples, iterations, temperature, std, adapt, floor, particles, gamma)
+        return cls(
+            spec.action_dim,
+            spec.discrete,
+            horizon,
+            particles,
+            gamma,
+            samples,
+            iterations,
+            temperature,
+            std,
+            adapt,
+            floor,
+        )
 
     @property
     def calls(self) -> int:
         """Steps of the model in one plan."""
         return self.horizon * self.samples * self.iterations * self.particles
-
-    def remember(self, n: int) -> jax.Array:
-        return jnp.zeros((n, self.horizon, self.dim))
 
     def plan(self, model: WorldModel, latent: Any, memory: jax.Array, key: jax.Array) -> tuple[jax.Array, Any, Info]:
         def one(carry: tuple[jax.Array, jax.Array], k: jax.Array) -> tuple[Any, Info]:
@@ -68,7 +73,7 @@ class MPPI(Planner):
             k_noise, k_imagine = jr.split(k)
             eps = jr.normal(k_noise, (self.samples, *mean.shape))
             plans = jnp.clip(mean[None] + std[None] * eps, -1, 1)
-            values = worth(imagine(model, latent, plans, k_imagine, self.particles, self.gamma))
+            values = worth(self.imagined(model, latent, plans, k_imagine))
             after, spread = moved(mean, std, plans, values, self.temperature)
             return (after, jnp.maximum(spread, self.floor) if self.adapt else std), report(values)
 
@@ -76,9 +81,6 @@ class MPPI(Planner):
         (mean, std), infos = jax.lax.scan(one, start, jr.split(key, self.iterations))
         info = {name: x[-1] for name, x in infos.items()} | {'plan/std': std.mean()}
         return mean[0], rest(mean), info
-
-    def follow(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return memory[0], rest(memory)
 
 
 def moved(

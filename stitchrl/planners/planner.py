@@ -30,6 +30,27 @@ class Planner(eqx.Module):
         raise NotImplementedError(f'{type(self).__name__} keeps no plan that could be followed; replan at every step')
 
 
+class Sequences(Planner):
+    """A planner over sequences of actions. Memory: what is left of the last plan, [n, H, A], or [n, H] int32 of
+    discrete actions; the next plan starts from it."""
+
+    dim: int = eqx.field(static=True)  # A, or how many discrete actions there are
+    discrete: bool = eqx.field(static=True)
+    horizon: int = eqx.field(static=True)  # H, steps of a plan
+    particles: int = eqx.field(static=True)  # roll-outs of each candidate, whose mean is its value
+    gamma: float = eqx.field(static=True)
+
+    def remember(self, n: int) -> jax.Array:
+        return jnp.zeros((n, self.horizon), jnp.int32) if self.discrete else jnp.zeros((n, self.horizon, self.dim))
+
+    def follow(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return memory[0], rest(memory)
+
+    def imagined(self, model: WorldModel, latent: Any, plans: jax.Array, key: jax.Array) -> jax.Array:
+        """`imagine` as often and as far as this planner looks, [N]."""
+        return imagine(model, latent, plans, key, self.particles, self.gamma)
+
+
 def imagine(
     model: WorldModel, latent: Any, plans: jax.Array, key: jax.Array, particles: int = 1, gamma: float = 1.0
 ) -> jax.Array:

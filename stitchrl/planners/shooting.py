@@ -15,20 +15,15 @@ import jax.random as jr
 
 from stitchrl.core.spec import Spec
 from stitchrl.models.model import WorldModel, as_tree
-from stitchrl.planners.planner import Info, Planner, imagine, report, rest, worth
+from stitchrl.planners.planner import Info, Sequences, report, rest, worth
 
 
-class Shooting(Planner):
-    """Continuous or discrete actions. Memory: what is left of the last plan, [n, H, A] or [n, H] int32."""
+class Shooting(Sequences):
+    """Continuous or discrete actions."""
 
-    proposal: Callable[[jax.Array, jax.Array], jax.Array] | None = eqx.field(converter=as_tree)  # (obs, key) -> actions
-    dim: int = eqx.field(static=True)
-    discrete: bool = eqx.field(static=True)
-    horizon: int = eqx.field(static=True)
     samples: int = eqx.field(static=True)
+    proposal: Callable[[jax.Array, jax.Array], jax.Array] | None = eqx.field(converter=as_tree)  # (obs, key) -> actions
     proposed: int = eqx.field(static=True)  # of the samples, how many are the policy's
-    particles: int = eqx.field(static=True)
-    gamma: float = eqx.field(static=True)
 
     @classmethod
     def create(
@@ -42,28 +37,21 @@ class Shooting(Planner):
         proposed: int = 0,
     ) -> 'Shooting':
         """One of the samples is the last plan, once there is one."""
-        return cls(proposal, spec.action_dim, spec.discrete, horizon, samples, proposed, particles, gamma)
+        return cls(spec.action_dim, spec.discrete, horizon, particles, gamma, samples, proposal, proposed)
 
     @property
     def calls(self) -> int:
         """Steps of the model in one plan."""
         return self.horizon * (self.samples * self.particles + self.proposed)
 
-    def remember(self, n: int) -> jax.Array:
-        blank = jnp.zeros((n, self.horizon, self.dim))
-        return blank[..., 0].astype(jnp.int32) if self.discrete else blank
-
     def plan(self, model: WorldModel, latent: Any, memory: jax.Array, key: jax.Array) -> tuple[jax.Array, Any, Info]:
         k_plans, k_policy, k_imagine = jr.split(key, 3)
         plans = self.uniform(k_plans).at[0].set(memory)
         if self.proposal is not None and self.proposed:
             plans = plans.at[-self.proposed :].set(self.played(model, latent, k_policy))
-        values = worth(imagine(model, latent, plans, k_imagine, self.particles, self.gamma))
+        values = worth(self.imagined(model, latent, plans, k_imagine))
         best = plans[values.argmax()]
         return best[0], rest(best), report(values)
-
-    def follow(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return memory[0], rest(memory)
 
     def uniform(self, key: jax.Array) -> jax.Array:
         """[N, H, A] or [N, H] int32."""
