@@ -171,3 +171,36 @@ def test_a_race_from_one_move_before_the_end():
     last = jax.jit(lambda board: game.playouts(Board(*(jnp.tile(x, (8, 1)) for x in board)), jr.split(jr.key(0), 8)))
     assert (last(game.after([0, 1, 2, 4, 3, 5, 7, 6])) == 0).all()
     assert (last(game.after([0, 1, 4, 2, 3, 5, 7, 6])) == 1).all()
+
+
+@each
+def test_a_turned_game_is_the_same_game(game):
+    """Every symmetry, in positions of random games: the turned view of what follows a move is what follows the turned
+    move, and the moves that are legal turn with it."""
+    boards, action, reward, ended, over = random_games(game, 4, jr.key(3))
+    t, g = (index[:40] for index in np.nonzero(~over & ~ended))
+    boards, action = jax.tree.map(lambda x: x[t, g], boards), action[t, g]
+    turns = game.symmetries()
+    count, choices = len(turns.fields), np.arange(game.spec.action_dim)
+    observe, recall, legal, play = (jax.jit(jax.vmap(f)) for f in (game.observe, game.recall, game.legal, game.play))
+    after = play(boards, action)
+    kinds = set()
+    for which in range(count):
+        row = jnp.full(len(t), which)
+        one_hot = jnp.asarray(choices[None] == action[:, None])
+        seen, may, moved = turns.of(row, observe(boards), legal(boards), one_hot)
+        turned = recall(seen)
+        assert (np.asarray(legal(turned)) == np.asarray(may)).all()
+        there = play(turned, np.asarray(moved).argmax(1))
+        for ours, theirs in ((observe(there[0]), turns.of(row, observe(after[0]))[0]), (there[1:], after[1:])):
+            jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+        kinds.add(np.asarray(seen).tobytes())
+    assert len(kinds) == count == {3: 8, 4: 2}[game.line]
+
+
+@each
+def test_a_position_is_recalled_from_what_is_seen(game):
+    boards, *_, over = random_games(game, 4, jr.key(4))
+    back = jax.jit(jax.vmap(jax.vmap(game.recall)))(jax.vmap(jax.vmap(game.observe))(boards))
+    for ours, theirs in zip(back, boards, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours)[~over], theirs[~over])

@@ -51,3 +51,14 @@ class Window(NamedTuple):
     mask: jax.Array  # [B, L]
     ends: jax.Array  # [B, L], 1 on the row that holds only a final observation
     inside: jax.Array  # [B, L], 1 on rows of the recording; every sequence loss uses it
+
+
+class Position(NamedTuple):
+    """Positions of B games, what a player made of them and how the games ended."""
+
+    obs: jax.Array  # [B, C, H, W], seen by the player to move
+    legal: jax.Array  # [B, A] bool
+    policy: jax.Array  # [B, A], how a search divided its visits, or 1 for the move of a record
+    value: jax.Array  # [B], what the search found the position worth
+    outcome: jax.Array  # [B], 1 won, 0 drawn, -1 lost, for the player to move
+    weight: jax.Array  # [B], of the policy in the loss

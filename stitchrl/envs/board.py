@@ -1,29 +1,19 @@
-"""Tic-tac-toe and connect four on bitboards.
+"""Tic-tac-toe and connect four on bitboards; their random games are races (`envs/race.py`)."""
 
-A random game is a race. Give every empty field a random time, and let the stones fall in the order of the times: the
-winner is who owns the line that is complete first. In tic-tac-toe the times are independent. In connect four each
-column is a Poisson process of rate 1 with as many events as it has room: whichever columns are open, the next event
-belongs to each of them with the same probability, as a random move does. So a whole game is a few array operations,
-without a loop over its moves; `tests/test_board.py` compares it with moves drawn one by one.
-"""
-
-import math
 from abc import abstractmethod
 from functools import reduce
 from operator import or_, xor
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 
 from stitchrl.core.spec import Discrete, Observation, Spec
-from stitchrl.envs.game import Board, Game
+from stitchrl.envs.game import Board, Game, Symmetries
+from stitchrl.envs.race import LATE, WAYS, alone, even_ranks, later, uniforms
 
-LATE = np.float32(1e30)  # after every game
-WAYS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (y, x): the directions of a line
 LINES = (0o7, 0o70, 0o700, 0o111, 0o222, 0o444, 0o421, 0o124)  # of tic-tac-toe
 SMALL = np.arange(9).reshape(1, 3, 3)  # tic-tac-toe, [1, y, x]: bit 3 y + x
 SIX = 6 * np.arange(7)[None] + np.arange(6)[:, None]  # [y, x]: bit 6 x + y
@@ -36,30 +26,6 @@ BEGINS = {1: 0o0707070707, 6: 0o7777, 7: 0o0707, 5: 0o7070}
 def some(words: jax.Array) -> jax.Array:
     """Whether any bit of any word is set, [] bool. Not a reduction, which would end the compiler's fusion."""
     return reduce(or_, words) != 0
-
-
-def even_ranks(times: jax.Array) -> jax.Array:
-    """Whether an even number of fields comes before each, [H, W, n] bool; times [H, W, n]."""
-    flat = times.reshape(-1, times.shape[-1])
-    parities = (flat[i : i + 1] < flat for i in range(len(flat)))
-    return reduce(xor, parities, jnp.ones(flat.shape, bool)).reshape(times.shape)
-
-
-alone = jax.lax.optimization_barrier  # computed once, not again in each place that uses it
-
-
-def uniforms(keys: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Uniform on [0, 1), a key for each of n, [*shape, n]. Drawn flat and turned afterwards: the processor's lanes want
-    long rows."""
-    drawn = jax.vmap(lambda key: jr.uniform(key, (math.prod(shape),)))(keys)
-    return alone(drawn).T.reshape(*shape, -1)
-
-
-def later(times: jax.Array, way: tuple[int, int], k: int) -> jax.Array:
-    """The later time of each field and of the one k steps along; [H, W, n], smaller where the board ends."""
-    (height, width), (dy, dx) = times.shape[:2], (k * way[0], k * way[1])
-    here = times[: height - dy, max(0, -dx) : width - max(0, dx)]
-    return jnp.maximum(here, times[dy:, max(0, dx) : width - max(0, -dx)])
 
 
 class Rows(Game):
@@ -93,10 +59,10 @@ class Rows(Game):
             found |= (bits >= 0) & (word >> np.maximum(bits, 0).astype(np.uint32) & 1 == 1)
         return found
 
-    def pack(self, fields: np.ndarray) -> np.ndarray:
-        """The inverse of `fields`, on the host: [H, W] bool as words."""
-        weights = np.where(self.bits >= 0, 1 << np.maximum(self.bits, 0), 0)
-        return (weights * fields).sum((1, 2)).astype(np.uint32)
+    def pack(self, fields: Any) -> Any:
+        """The inverse of `fields`, of NumPy's arrays or of JAX's: [H, W] bool as words."""
+        weights = np.where(self.bits >= 0, 1 << np.maximum(self.bits, 0), 0).astype(np.uint32)
+        return (weights * fields[None]).sum((1, 2)).astype(np.uint32)
 
     def play(self, board: Board, action: jax.Array) -> tuple[Board, jax.Array, jax.Array]:
         """See `Game.play`."""
@@ -116,6 +82,10 @@ class Rows(Game):
     def observe(self, board: Board) -> jax.Array:
         """See `Game.observe`."""
         return jnp.stack([self.fields(board.mine), self.fields(board.theirs)]).astype(jnp.float32)
+
+    def recall(self, obs: jax.Array) -> Board:
+        """See `Game.recall`: nothing but the stones matters."""
+        return Board(*(self.pack(stones > 0) for stones in obs))
 
     def playouts(self, boards: Board, keys: jax.Array) -> jax.Array:
         """See `Game.playouts`; as a race. The games lie along the last axis, where the processor has its lanes."""
@@ -145,6 +115,12 @@ class TicTacToe(Rows):
         """The game."""
         return cls(Spec(Observation((2, 3, 3)), Discrete(9), 9))
 
+    def symmetries(self) -> Symmetries:
+        """Four turns of the board and of its mirror image."""
+        grid = np.arange(9).reshape(3, 3)
+        fields = np.stack([np.rot90(side, k) for side in (grid, grid[:, ::-1]) for k in range(4)])
+        return Symmetries(fields, fields.reshape(8, 9))
+
     def legal(self, board: Board) -> jax.Array:
         """The free fields."""
         return ~self.fields(board.mine | board.theirs).reshape(9)
@@ -173,6 +149,11 @@ class ConnectFour(Rows):
     def create(cls) -> 'ConnectFour':
         """The game."""
         return cls(Spec(Observation((2, 6, 7)), Discrete(7), 42))
+
+    def symmetries(self) -> Symmetries:
+        """The board and its mirror image."""
+        grid = np.arange(42).reshape(6, 7)
+        return Symmetries(np.stack([grid, grid[:, ::-1]]), np.stack([grid[0], grid[0, ::-1]]))
 
     def legal(self, board: Board) -> jax.Array:
         """The columns whose top field is free."""

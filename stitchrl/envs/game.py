@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from stitchrl.core.spec import Spec
 from stitchrl.envs.env import Env, State
@@ -22,6 +23,21 @@ class Board(NamedTuple):
 
     mine: jax.Array  # [W] uint32, stones of the player to move
     theirs: jax.Array  # [W] uint32
+
+
+class Symmetries(NamedTuple):
+    """Turns and mirror images under which a game is what it was; number 0 leaves all as it is."""
+
+    fields: np.ndarray  # [G, H, W] int, where in the flat board the stone comes from that then lies there
+    actions: np.ndarray  # [G, A] int, which move becomes this one
+
+    def of(self, which: jax.Array, obs: jax.Array, *by_action: jax.Array) -> tuple[jax.Array, ...]:
+        """Views [B, C, H, W] and numbers for each action [B, A], row b seen through symmetry which[b]; [B] int32."""
+        flat = obs.reshape(*obs.shape[:2], -1)
+        fields = jnp.asarray(self.fields.reshape(len(self.fields), -1))[which]
+        seen = jnp.take_along_axis(flat, fields[:, None], 2).reshape(obs.shape)
+        actions = jnp.asarray(self.actions)[which]
+        return seen, *(jnp.take_along_axis(x, actions, 1) for x in by_action)
 
 
 class Game(Env):
@@ -54,6 +70,15 @@ class Game(Env):
     def playouts(self, boards: Any, keys: jax.Array) -> jax.Array:
         """Games played to their end by two players who move at random, from n positions that are not over: 1 where
         the player to move wins, -1 where the other does, else 0. boards, keys: leading axis n. [n] float32."""
+
+    def symmetries(self) -> Symmetries:
+        """None but the identity, where the game knows of no others."""
+        height, width = self.spec.obs.shape[-2:]
+        return Symmetries(np.arange(height * width).reshape(1, height, width), np.arange(self.spec.action_dim)[None])
+
+    def recall(self, obs: jax.Array) -> Any:
+        """The position that looks like this; of a game whose past matters UsageError."""
+        raise UsageError(f'{type(self).__name__}: what is seen does not tell the position; search from `State.inner`')
 
     def reset(self, key: jax.Array) -> State:
         """The first move is due. Nothing is random, `key` is not used."""

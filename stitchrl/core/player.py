@@ -1,0 +1,33 @@
+"""What an algorithm is that learns a game by playing both sides of it."""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import jax
+
+from stitchrl.core.agent import Agent
+
+
+class Decision(NamedTuple):
+    """What a player does in n positions, and what it would have others learn from that."""
+
+    action: jax.Array  # [n] int32
+    policy: jax.Array  # [n, A] probabilities
+    value: jax.Array  # [n], for the player to move
+    weight: jax.Array  # [n], of the policy in the loss
+
+
+class Player(Agent):
+    """An agent for the loop of self-play. Beside `batch`, its config has `games` (played side by side), `updates` (after
+    each move of all of them), `capacity` (positions that are remembered) and `warmup` (positions before the first
+    update). `draw` gets a `data.games.Games`."""
+
+    @classmethod
+    def named(cls, cfg: Any, name: str) -> Any:
+        """The settings for the game of this name."""
+        return cfg
+
+    @abstractmethod
+    def play(self, boards: Any, keys: jax.Array, age: jax.Array, t: jax.Array) -> Decision:
+        """Moves while it trains: positions with leading axis n, keys [n], moves played before [n] int32; t counts the
+        moves of each game's place from 0."""

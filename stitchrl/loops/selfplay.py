@@ -1,0 +1,119 @@
+"""Self-play on the device: many games at once, each agent on both sides of its own. Knows no algorithm and no game by
+name.
+
+Tick t plays one move in every game, keeps the positions, and is followed by the updates that are due. Moves draw from
+fold_in(root, t), update u from fold_in(root', u), and u follows from t alone: a resumed run draws what the unbroken run
+would have drawn.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+from stitchrl.core.player import Player
+from stitchrl.core.types import Position
+from stitchrl.data.games import Games
+from stitchrl.envs.game import Game
+from stitchrl.loops.evaluate import like
+from stitchrl.loops.plan import Tally
+
+
+class Keys(NamedTuple):
+    """[S] keys from which everything random grows."""
+
+    act: jax.Array
+    update: jax.Array
+
+
+class Hall(NamedTuple):
+    """What a run carries from tick to tick. Every leaf has a leading axis of S agents."""
+
+    agents: Player
+    games: Games
+    boards: Any  # [S, n, ...]
+    age: jax.Array  # [S, n] int32, moves played
+    tally: Tally  # an episode is a game, its return that of who began
+
+
+def open_hall(agents: Player, game: Game) -> Hall:
+    """Before the first move."""
+    cfg, spec = agents.cfg, game.spec
+    seeds, n = jax.tree.leaves(agents)[0].shape[0], cfg.games
+    make = lambda _: Games.create(spec.obs.shape, spec.action_dim, cfg.capacity, n, spec.horizon or 0)
+    games = jax.vmap(make)(jnp.arange(seeds))
+    boards = jax.tree.map(lambda x: jnp.tile(x[None, None], (seeds, n, *(1,) * x.ndim)), game.start())
+    info = jax.eval_shape(
+        jax.vmap(lambda agent, games: learned(agent, games, jr.key(0), jnp.int32(0))[1]), agents, games
+    )
+    zero = lambda: jnp.zeros(seeds)
+    tally = Tally(zero(), {name: zero() for name in info}, zero(), zero(), zero(), zero())
+    return Hall(agents, games, boards, jnp.zeros((seeds, n), jnp.int32), tally)
+
+
+def quiet(cfg: Any, game: Game) -> int:
+    """Ticks before the first update: `warmup` positions, and in every lane a game that is over."""
+    return max(-(-cfg.warmup // cfg.games), game.spec.horizon or 0)
+
+
+def learned(agent: Player, games: Games, root: jax.Array, u: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
+    """Update u of one agent."""
+    k_data, k_update = jr.split(jr.fold_in(root, u))
+    return agent.update(agent.draw(games, k_data), k_update, u)
+
+
+def move(hall: Hall, game: Game, root: jax.Array, t: jax.Array) -> Hall:
+    """One move in every game of one agent."""
+    boards, tally = hall.boards, hall.tally
+    keys = jr.split(jr.fold_in(root, t), len(hall.age))
+    decision = hall.agents.play(boards, keys, hall.age, t)
+    after, reward, over = jax.vmap(game.play)(boards, decision.action)
+    player = jax.vmap(game.player)(boards)
+    seen = Position(
+        obs=jax.vmap(game.observe)(boards) > 0,
+        legal=jax.vmap(game.legal)(boards),
+        policy=decision.policy,
+        value=decision.value,
+        outcome=jnp.zeros_like(reward),  # not known yet
+        weight=decision.weight,
+    )
+    first = jnp.where(player == 0, reward, -reward)
+    return hall._replace(
+        games=hall.games.add(seen, player, reward, over),
+        boards=jax.tree.map(lambda new, old: jnp.where(like(over, old), new[None], old), game.start(), after),
+        age=jnp.where(over, 0, hall.age + 1),
+        tally=tally._replace(
+            episodes=tally.episodes + over.sum(),
+            returns=tally.returns + jnp.where(over, first, 0.0).sum(),
+            lengths=tally.lengths + jnp.where(over, hall.age + 1, 0).sum(),
+        ),
+    )
+
+
+def learn(hall: Hall, root: jax.Array, u: jax.Array, updates: int) -> Hall:
+    """So many updates of one agent, u the first."""
+
+    def one(carry: tuple[Player, Tally], u: jax.Array) -> tuple[tuple[Player, Tally], None]:
+        agent, tally = carry
+        agent, info = learned(agent, hall.games, root, u)
+        fine = jnp.isfinite(jnp.stack(list(info.values()))).all()
+        sums = {name: tally.sums[name] + value for name, value in info.items()}
+        return (agent, tally._replace(updates=tally.updates + 1, sums=sums, bad=tally.bad + ~fine)), None
+
+    carry = jax.lax.scan(one, (hall.agents, hall.tally), u + jnp.arange(updates))[0]
+    return hall._replace(agents=carry[0], tally=carry[1])
+
+
+@partial(jax.jit, donate_argnums=0, static_argnums=(4, 5))
+def ticks(hall: Hall, game: Game, roots: Keys, first: jax.Array, n: int, updates: int) -> Hall:
+    """Ticks first .. first + n - 1, with so many updates after each."""
+    begin = quiet(hall.agents.cfg, game)
+
+    def one(hall: Hall, roots: Keys, t: jax.Array) -> Hall:
+        hall = move(hall, game, roots.act, t)
+        return learn(hall, roots.update, (t - begin) * updates, updates) if updates else hall
+
+    tick = lambda hall, t: (jax.vmap(one, in_axes=(0, 0, None))(hall, roots, t), None)
+    return jax.lax.scan(tick, hall, first + jnp.arange(n))[0]
