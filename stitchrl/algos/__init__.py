@@ -27,6 +27,8 @@ ALGORITHMS = {
     'double_dqn': ('stitchrl.algos.online.double_dqn', 'DQN where Q chooses the action that its slow copy values'),
     'td3': ('stitchrl.algos.online.td3', 'deterministic policy gradient, twin critics, a policy that waits'),
     'sac': ('stitchrl.algos.online.sac', 'soft actor-critic: as much return as it can at an entropy it keeps'),
+    'mpc': ('stitchrl.algos.modelled.mpc', 'a learned model of the world, planned over at every step'),
+    'mbpo': ('stitchrl.algos.modelled.mbpo', 'SAC or TD3 on short roll-outs of a learned ensemble'),
 }
 
 

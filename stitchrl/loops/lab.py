@@ -1,6 +1,7 @@
 """Training and judging in memory, for experiments that keep their numbers and no run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ class Trained(NamedTuple):
         """
         rows = capacity or 2 * steps + 4 * plan.lanes  # an episode takes a row more than steps
         data = self.data if plan.mix else None
+        plan = replace(plan, refresh=getattr(self.agents.cfg, 'refresh', 0))
         stream = Stream(env, jax.device_put(self.boundary), data, plan, rows, seed)
         live, info = stream.fresh(copy(self.agents)), self.info
         for part in stream.chunks(live, 0, steps // plan.lanes, (every or steps) // plan.lanes):

@@ -17,6 +17,7 @@ from stitchrl.core.boundary import Boundary
 from stitchrl.core.config import from_json, to_json
 from stitchrl.core.learner import Learner
 from stitchrl.core.spec import Spec
+from stitchrl.data.pool import Pool
 from stitchrl.errors import Corrupt, UsageError
 from stitchrl.export import runner
 from stitchrl.loops.evaluate import act
@@ -61,10 +62,14 @@ def asked(obs: Any, spec: Spec) -> tuple[np.ndarray, bool]:
 
 
 def without_optimisers(agents: Agent) -> Agent:
-    """The agents with empty optimiser states: what a policy needs."""
-    is_learner = lambda node: isinstance(node, Learner)
-    bare = lambda node: Learner(node.net, (), None) if is_learner(node) else node
-    return jax.tree.map(bare, agents, is_leaf=is_learner)
+    """The agents with empty optimiser states and without what they imagined: what a policy needs."""
+
+    def bare(node: Any) -> Any:
+        if isinstance(node, Pool):
+            return node.emptied()
+        return Learner(node.net, (), None) if isinstance(node, Learner) else node
+
+    return jax.tree.map(bare, agents, is_leaf=lambda node: isinstance(node, Learner | Pool))
 
 
 def save(folder: Path, algo: str, agents: Agent, boundary: Boundary, spec: Spec) -> None:
