@@ -46,7 +46,3 @@ class Pool(eqx.Module):
         among = jnp.clip(jnp.minimum(self.written, newest), 1, self.size)
         back = 1 + jr.randint(key, (n,), 0, among)
         return jax.tree.map(lambda column: column[(self.written - back) % self.size], self.rows)
-
-    def emptied(self) -> 'Pool':
-        """Without its rows: what an agent needs of it that learns no more."""
-        return Pool(jax.tree.map(lambda column: column[:0], self.rows), self.written)

@@ -65,9 +65,9 @@ def without_optimisers(agents: Agent) -> Agent:
     """The agents with empty optimiser states and without what they imagined: what a policy needs."""
 
     def bare(node: Any) -> Any:
-        if isinstance(node, Pool):
-            return node.emptied()
-        return Learner(node.net, (), None) if isinstance(node, Learner) else node
+        if isinstance(node, Learner):
+            return Learner(node.net, (), None)
+        return () if isinstance(node, Pool) else node
 
     return jax.tree.map(bare, agents, is_leaf=lambda node: isinstance(node, Learner | Pool))
 
