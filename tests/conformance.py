@@ -29,6 +29,7 @@ class Row(NamedTuple):
 
 
 IQL = {'target': 'critic'}
+PLANS = {'horizon': 2, 'particles': 2, 'members': 2, 'elites': 2}
 ROWS = {
     'bc': Row('bc'),
     'bc, deterministic': Row('bc', {'head': 'deterministic'}),
@@ -76,6 +77,8 @@ ROWS = {
     'iql': Row('iql', {'n_steps': 2}, targets=IQL),
     'iql, discrete': Row('iql', discrete=True, targets=IQL),
     'iql, late': Row('iql', {'extract': 'late'}, targets=IQL),
+    'mpc': Row('mpc', {**PLANS, 'samples': 8, 'iterations': 2, 'ends': True, 'noise': 0.1}),
+    'mpc, discrete': Row('mpc', {**PLANS, 'planner': 'exhaustive', 'noise': 0.5}, discrete=True),
 }
 
 

@@ -27,15 +27,20 @@ def trained(request):
     return Trained(ROWS[request.param])
 
 
+def is_learner(part):
+    return isinstance(part, Learner)
+
+
 def learners(agent):
-    """The learners of an agent by name."""
-    return {name: part for name, part in vars(agent).items() if isinstance(part, Learner)}
+    """The learners of an agent, those of its parts too, by path."""
+    found = jax.tree_util.tree_flatten_with_path(agent, is_leaf=is_learner)[0]
+    return {jax.tree_util.keystr(path): part for path, part in found if is_learner(part)}
 
 
 def without_moments(agent):
     """As if the states of the optimisers had not been saved."""
-    parts = {name: replace(part, opt=jax.tree.map(jnp.zeros_like, part.opt)) for name, part in learners(agent).items()}
-    return replace(agent, **parts)
+    bare = lambda part: replace(part, opt=jax.tree.map(jnp.zeros_like, part.opt)) if is_learner(part) else part
+    return jax.tree.map(bare, agent, is_leaf=is_learner)
 
 
 def test_every_algorithm_has_a_row():
@@ -83,7 +88,7 @@ def test_the_buffers_of_the_old_agent_are_reused(trained):
 
 def test_metrics_are_finite_scalars_named_part_and_quantity(trained):
     _, info = trained.first
-    assert {'actor/loss', 'critic/loss'} & info.keys()
+    assert {'actor/loss', 'critic/loss', 'model/loss'} & info.keys()
     for name, values in info.items():
         assert name.count('/') == 1
         assert values.shape == (CHUNK, SEEDS)
@@ -157,8 +162,9 @@ def test_every_weight_learns_and_stays_finite(trained):
     for learner in learners(trained.at_200).values():
         for leaf in jax.tree.leaves(learner):
             assert np.isfinite(leaf).all()
+    before = learners(trained.agent(0))
     for name, learner in learners(trained.at_200).items():
-        moved = jax.tree.map(lambda a, b: not same(a, b), learner.net, getattr(trained.agent(0), name).net)
+        moved = jax.tree.map(lambda a, b: not same(a, b), learner.net, before[name].net)
         assert jax.tree.all(moved), name
 
 
@@ -180,7 +186,7 @@ def uses_of_keys(agent, data, k_data, k_update, k_act):
     """All that an agent does with keys. Returns nothing of it, so there is nothing to compile."""
     batch = agent.draw(data, k_data)
     agent.update(batch, k_update, jnp.int32(0))
-    agent.act(agent.remember(len(batch.obs)), batch.obs, k_act, jnp.int32(0))
+    agent.act(agent.remember(4), data.obs[:4], k_act, jnp.int32(0))
     return 0
 
 

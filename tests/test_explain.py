@@ -53,6 +53,7 @@ LOSSES = {
     },
 }
 LOSSES['filtered_bc'] = LOSSES['bc']
+LOSSES['mpc'] = {'objective': ('model.members', {'model.scale': ['model']}, [])}
 # (loss, critic, arguments, metrics that it spares); the others ask nobody.
 UNSEEN = {
     'td3_bc': [('critic_loss', 'critic_target', ['y'], []), ('actor_loss', 'critic', [], ['actor/distance'])],

@@ -32,7 +32,7 @@ class Member(eqx.Module):
         sizes = (n_in, *hidden, 2 * dim + ends)
         keys = jr.split(key, len(sizes) - 1)
         self.layers = tuple(Dense(a, b, 'uniform', key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False))
-        self.low, self.high, self.ends = jnp.full(dim, LOW), jnp.full(dim, HIGH), ends
+        self.low, self.high, self.ends = jnp.full(dim, LOW, jnp.float32), jnp.full(dim, HIGH, jnp.float32), ends
 
     def __call__(self, x: jax.Array) -> Guess:
         for layer in self.layers[:-1]:

@@ -18,7 +18,7 @@ PLANNERS = {
 }
 
 
-def planner(
+def named(
     name: str,
     spec: Spec,
     horizon: int,

@@ -68,9 +68,9 @@ class MPPI(Sequences):
         return self.horizon * self.samples * self.iterations * self.particles
 
     def plan(self, model: WorldModel, latent: Any, memory: jax.Array, key: jax.Array) -> tuple[jax.Array, Any, Info]:
-        def one(carry: tuple[jax.Array, jax.Array], k: jax.Array) -> tuple[Any, Info]:
+        def one(carry: tuple[jax.Array, jax.Array], i: jax.Array) -> tuple[Any, Info]:
             mean, std = carry
-            k_noise, k_imagine = jr.split(k)
+            k_noise, k_imagine = jr.split(jr.fold_in(key, i))
             eps = jr.normal(k_noise, (self.samples, *mean.shape))
             plans = jnp.clip(mean[None] + std[None] * eps, -1, 1)
             values = worth(self.imagined(model, latent, plans, k_imagine))
@@ -78,7 +78,7 @@ class MPPI(Sequences):
             return (after, jnp.maximum(spread, self.floor) if self.adapt else std), report(values)
 
         start = memory, jnp.full_like(memory, self.std)
-        (mean, std), infos = jax.lax.scan(one, start, jr.split(key, self.iterations))
+        (mean, std), infos = jax.lax.scan(one, start, jnp.arange(self.iterations))
         info = {name: x[-1] for name, x in infos.items()} | {'plan/std': std.mean()}
         return mean[0], rest(mean), info
 

@@ -63,12 +63,13 @@ def imagine(
 
     def one(carry: Any, inputs: Any) -> tuple[Any, None]:
         rows, total, weight = carry
-        actions, k_step = inputs
-        rows, reward, mask = model.step(rows, jnp.tile(actions, (particles,) + (1,) * (actions.ndim - 1)), k_step)
+        actions, t = inputs
+        every = jnp.tile(actions, (particles,) + (1,) * (actions.ndim - 1))
+        rows, reward, mask = model.step(rows, every, jr.fold_in(key, t))
         return (rows, total + weight * reward, gamma * weight * mask), None
 
     ones = jnp.ones(particles * n)
-    carry, _ = jax.lax.scan(one, (rows, 0 * ones, ones), (plans.swapaxes(0, 1), jr.split(key, horizon)))
+    carry, _ = jax.lax.scan(one, (rows, 0 * ones, ones), (plans.swapaxes(0, 1), jnp.arange(horizon)))
     rows, total, weight = carry
     return (total + weight * model.value(rows)).reshape(particles, n).mean(0)
 

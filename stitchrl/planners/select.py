@@ -30,13 +30,20 @@ def ucb1(c: float) -> Rule:
     return scores
 
 
-def puct(c: float, base: float = 19652.0) -> Rule:
-    """PUCT with c0 = c; `base` infinite leaves c a constant. An action without a visit has Q = 0."""
+def puct(c: float, base: float = 19652.0, first_play: float | None = None) -> Rule:
+    """PUCT with c0 = c; `base` infinite leaves c a constant. An action without a visit has Q = 0; with `first_play` it
+    has the mean of those that were tried, less first_play x the root of their prior (Wu, 2020)."""
 
     def scores(node: Node) -> jax.Array:
         n = 1 + node.visits.sum(-1, keepdims=True)
         growing = c + jnp.log1p((n + 1) / base)
-        return node.values + growing * node.prior * jnp.sqrt(n) / (1 + node.visits)
+        values = node.values
+        if first_play is not None:
+            tried = node.visits > 0
+            mean = (node.visits * values).sum(-1, keepdims=True) / jnp.maximum(n - 1, 1.0)
+            known = jnp.where(tried, node.prior, 0.0).sum(-1, keepdims=True)
+            values = jnp.where(tried, values, mean - first_play * jnp.sqrt(known))
+        return values + growing * node.prior * jnp.sqrt(n) / (1 + node.visits)
 
     return scores
 

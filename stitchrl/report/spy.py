@@ -29,7 +29,7 @@ class Step(eqx.Module):
     slope: list[jax.Array]  # of the loss, per weight of the network
     args: dict[str, list[jax.Array]]  # what the loss was given besides the network, by parameter
     arg_slope: dict[str, list[jax.Array]]  # of the loss, per argument
-    learner: str = eqx.field(static=True)  # the agent's field that learns
+    learner: str = eqx.field(static=True)  # the agent's part that learns
     loss: str = eqx.field(static=True)  # the function's name
     whole: tuple[str, ...] = eqx.field(static=True)  # arguments that are networks
 
@@ -92,10 +92,9 @@ def watch(agent: Agent, data: Dataset, times: tuple[int, ...]) -> dict[tuple[str
 def observed(agent: Agent, data: Dataset, times: tuple[int, ...]) -> list[Step]:
     """The steps in order, to be traced: `t` is a number here, so that a branch is taken or it is not."""
     notes = Notes()
-    for name in networks(agent):
-        part = getattr(agent, name)
+    for name, part in parts(agent).items():
         if isinstance(part, Learner):
-            agent = replace(agent, **{name: Watched(part.net, part.opt, part.tx, name, notes)})
+            agent = with_part(agent, name, Watched(part.net, part.opt, part.tx, name, notes))
     with jax.disable_jit():
         batch = agent.draw(data.with_labels(agent.label(data)), jr.key(0))
         for t in times:
@@ -110,14 +109,32 @@ run = jax.jit(observed, static_argnums=2, compiler_options=QUICK)
 
 def networks(agent: Agent) -> dict[str, Any]:
     """The networks of an agent by the names of its fields; of a Learner the one that learns."""
-    parts = {field.name: getattr(agent, field.name) for field in fields(agent) if not field.metadata.get('static')}
-    return {name: getattr(part, 'net', part) for name, part in parts.items() if jax.tree.leaves(part)}
+    return {name: part.net if isinstance(part, Learner) else part for name, part in parts(agent).items()}
+
+
+def parts(agent: Any, above: str = '') -> dict[str, Any]:
+    """The fields of an agent that hold real numbers; those of one that has learners of its own as `field.field`."""
+    found = {}
+    for field in fields(agent):
+        part, name = getattr(agent, field.name), above + field.name
+        if field.metadata.get('static') or not any(jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(part)):
+            continue
+        inside = jax.tree.leaves(part, is_leaf=lambda node: isinstance(node, Learner))
+        whole = isinstance(part, Learner) or not any(isinstance(node, Learner) for node in inside)
+        found |= {name: part} if whole else parts(part, f'{name}.')
+    return found
 
 
 def with_network(agent: Agent, name: str, net: Any) -> Agent:
     """The agent with one network replaced."""
-    part = getattr(agent, name)
-    return replace(agent, **{name: replace(part, net=net) if isinstance(part, Learner) else net})
+    part = parts(agent)[name]
+    return with_part(agent, name, replace(part, net=net) if isinstance(part, Learner) else net)
+
+
+def with_part(agent: Any, name: str, part: Any) -> Any:
+    """The agent with one of its `parts` replaced."""
+    first, _, rest = name.partition('.')
+    return replace(agent, **{first: with_part(getattr(agent, first), rest, part) if rest else part})
 
 
 def switch(path: Any) -> bool:

@@ -25,7 +25,7 @@ from stitchrl.loops.evaluate import like
 from stitchrl.models.ensemble import Dynamics, Propagation, objective
 from stitchrl.models.fit import Fit, fit, followed
 from stitchrl.models.model import WorldModel
-from stitchrl.planners import planner as named
+from stitchrl.planners import named
 from stitchrl.planners.planner import Planner
 
 
@@ -188,7 +188,7 @@ class MPC(Agent):
 
 
 def planner(spec: Spec, cfg: Config) -> Planner:
-    """The planner that the settings name, as `planners.planner`."""
+    """The planner that the settings name, as `planners.named` finds it."""
     name = cfg.planner or ('shooting' if spec.discrete else 'cem')
     return named(name, spec, cfg.horizon, cfg.samples, cfg.iterations, cfg.particles, cfg.gamma)
 
