@@ -63,9 +63,9 @@ def test_what_no_table_holds():
     with pytest.raises(UsageError, match='discrete actions'):
         Table.create(Dataset.from_arrays(np.zeros((3, 1)), np.zeros((3, 1)), np.zeros(3), [False, False, True]))
     n = 9000
+    wide = Dataset.from_arrays(np.arange(n)[:, None], np.arange(n) % 2, np.zeros(n), np.arange(n) == n - 1)
     with pytest.raises(UsageError, match='too many'):
-        rows = np.arange(n)[:, None]
-        Table.create(Dataset.from_arrays(rows, np.arange(n) % 2, np.zeros(n), np.arange(n) == n - 1))
+        Table.create(wide)
 
 
 RING = """

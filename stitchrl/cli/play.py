@@ -1,4 +1,4 @@
-"""`stitch play RUN`: an episode as a picture that moves, without a display."""
+"""`stitch play RUN|GAME`: an episode as a picture that moves, without a display; or a game against you."""
 
 import argparse
 import json
@@ -13,20 +13,29 @@ def main(argv: list[str]) -> int:
     """Run the verb; raises StitchError."""
     parser = argparse.ArgumentParser(
         'stitch play',
-        description='Play episodes with one policy of a run, greedily, and write the first as a moving WebP.',
-        epilog='example: stitch play runs/iql-0001 --out episode.webp',
+        description='Play episodes with one policy of a run, greedily, and write the first as a moving WebP. A run that '
+        'learned a game plays against you, here in the terminal, and so does UCT where GAME is the name of a game.',
+        epilog='examples: stitch play runs/iql-0001 --out episode.webp; stitch play connect_four --simulations 500',
     )
-    parser.add_argument('run', metavar='RUN', help="the run's folder")
+    parser.add_argument('run', metavar='RUN|GAME', help="the run's folder, or a game: see `stitch list envs`")
     parser.add_argument('--env', help='where to play; default: where the run was judged')
     parser.add_argument('--seed-index', type=int, default=0, metavar='I', help='which agent of the run, from 0')
     parser.add_argument('--episodes', type=int, default=1, metavar='N', help='each is written, numbered from 1')
     parser.add_argument('--seed', type=int, default=0, help='of the episodes')
     parser.add_argument('--out', metavar='FILE.webp', help='default: RUN/videos/episode.webp')
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
+    parser.add_argument('--simulations', type=int, metavar='N', help='games: of a search; default: 500, or as judged')
+    parser.add_argument('--second', action='store_true', help='games: the other side begins')
     args = parser.parse_args(argv)
     if args.episodes < 1:
         raise UsageError(f'--episodes {args.episodes}: expected at least 1')
     prepare()
+    if is_game(args.run):
+        from stitchrl.cli import play_game
+
+        if extra := [name for name in ('env', 'out') if getattr(args, name) is not None]:
+            raise UsageError(f'--{extra[0]}: a game is played here in the terminal, against you, and not filmed')
+        return play_game.main(args)
     told = play(args)
     if args.json:
         print(json.dumps(told, indent=1))
@@ -35,6 +44,16 @@ def main(argv: list[str]) -> int:
         end = 'the task ended' if row['terminated'] else 'cut by the time limit'
         print(f'return {row["return"]:.5g}   length {row["length"]:,}   {end}   {row["file"]}')
     return 0
+
+
+def is_game(name: str) -> bool:
+    """A game's name, or a run of an algorithm that learns games."""
+    from stitchrl import envs
+    from stitchrl.algos import algorithm
+    from stitchrl.core.player import Player
+    from stitchrl.runs.directory import RunDir
+
+    return name in envs.GAMES or issubclass(algorithm(RunDir.find(name).read('config.json')['algo']).ALGO, Player)
 
 
 def play(args: argparse.Namespace) -> list[dict[str, Any]]:
