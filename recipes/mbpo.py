@@ -46,7 +46,7 @@ PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     'inverted_learned': ('mbpo', INVERTED),
     'hopper': ('mbpo', HOPPER | {'preset': 'small', 'target_entropy': -1.0, 'ends': 'hopper'}),
     'hopper_sac': ('sac', SAC),
-    'hopper_sac_ratio': ('sac', SAC | {'ratio': 4.0}),
+    'hopper_sac_ratio': ('sac', SAC | {'ratio': 8.0}),
     'hopper_100k': ('mbpo', {'env': 'Hopper-v5', 'preset': 'hopper', 'steps': 100_000, 'seeds': 2}),
 }
 LATER, LAST, MARK = ('hopper_100k',), 5, 900

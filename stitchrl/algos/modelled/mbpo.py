@@ -84,9 +84,16 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         {'target_entropy': -3.0, 'steps': 400_000, 'ends': 'never', 'random_steps': 5000, 'ratio': 40.0},
     ),
     'small': (
-        'sizes for two cores, chosen here; see recipes/mbpo.py',
-        {'hidden': (128, 128), 'rollouts': 10_000, 'model_hidden': (128, 128), 'members': 5, 'elites': 3}
-        | {'steps': 20_000, 'random_steps': 1000, 'ratio': 4.0},
+        'sizes for one core, chosen here; see recipes/mbpo.py',
+        {
+            'hidden': (128, 128),
+            'rollouts': 10_000,
+            'refresh': 500,
+            'model_hidden': (128, 128),
+            'members': 5,
+            'elites': 3,
+        }
+        | {'epochs': 20, 'steps': 20_000, 'random_steps': 1000, 'ratio': 8.0},
     ),
 }
 
