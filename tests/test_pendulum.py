@@ -61,3 +61,12 @@ def test_begins_where_an_observation_was():
 def test_another_name_is_refused():
     with pytest.raises(UsageError, match='called swingup'):
         Pendulum.create('upright')
+
+
+def test_success_is_to_stand_when_time_is_up():
+    end, step = Pendulum.create(horizon=1), jax.jit(Pendulum.step)
+    told = [
+        bool(env.success(step(env, env.begin(jnp.float32(angle), jnp.float32(0)), jnp.zeros(1), jr.key(0))))
+        for env, angle in ((end, 0.1), (end, -0.1), (end, 0.5), (ENV, 0.1))
+    ]
+    assert told == [True, True, False, False]

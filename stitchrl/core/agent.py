@@ -53,6 +53,11 @@ class Agent(eqx.Module):
         """obs [n, ...] -> action [n, A] in [-1, 1] or [n] int32, and memory. t None: greedy; t: the environment
         step, explores. The key is consumed."""
 
+    @property
+    def passes(self) -> float:
+        """Rows that go through all weights for one decision, about: what planning costs beside an update."""
+        return 1.0
+
     def draw(self, data: Dataset, key: jax.Array) -> Transition:
         """The batch of one update."""
         return data.sample(key, self.cfg.batch)

@@ -67,6 +67,10 @@ class Pendulum(Env):
         after = Inner(wrapped(angle + speed * SECONDS), speed, t + 1)
         return State(seen(after), -cost, jnp.zeros((), bool), t + 1 >= self.spec.horizon, after)
 
+    def success(self, state: State) -> jax.Array:
+        """Upright within 12 degrees at the time limit."""
+        return state.truncated & (state.obs[0] > jnp.cos(jnp.pi / 15))
+
 
 def wrapped(angle: jax.Array) -> jax.Array:
     """The same angle in [-pi, pi)."""

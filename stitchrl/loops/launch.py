@@ -34,6 +34,7 @@ def begin(
     run = RunDir.fresh(algo, settings.out)
     try:
         session = Session(algo, cfg, settings, data, run, env)
+        jax.eval_shape(session.work.new)  # what the algorithm refuses
     except StitchError:
         run.path.rmdir()  # what was refused leaves nothing behind
         raise

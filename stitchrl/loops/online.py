@@ -70,10 +70,9 @@ def choose(
     are over where there are updates after `each` tick."""
     k_act, k_random = jr.split(jr.fold_in(root, t))
     step = t * plan.lanes
-    action, memory = live.agents.act(live.memory, obs, k_act, step)
-    if each:
-        return live._replace(memory=memory), action
-    action = jnp.where(step < plan.random_steps, uniform(live.replay.spec, k_random, plan.lanes), action)
+    own = lambda: live.agents.act(live.memory, obs, k_act, step)
+    random = lambda: (uniform(live.replay.spec, k_random, plan.lanes), live.memory)
+    action, memory = own() if each else jax.lax.cond(step < plan.random_steps, random, own)
     return live._replace(memory=memory), action
 
 

@@ -28,7 +28,7 @@ from stitchrl.runs.policy import without_optimisers
 
 Recording = Dataset | OnDisk
 RATE = {'cpu': 2e11}  # operations per second taken for granted when a chunk is sized, to last about a second
-CHUNKS = (50, 100, 250, 500, 1000, 2500)
+CHUNKS = (10, 50, 100, 250, 500, 1000, 2500)
 
 
 class Work:
@@ -172,7 +172,8 @@ class Work:
     def beat(self) -> tuple[int, int]:
         """The same for steps in the environment, both multiples of `lanes`."""
         every = min(self.settings.every or max(self.online // 20, 1000), self.online)
-        return stretches(every, self.rate / min(self.settings.ratio, 1), self.settings.lanes)
+        acting = jax.eval_shape(self.new).passes / (3 * self.cfg.batch)  # seconds, of those that an update takes
+        return stretches(every, self.rate / (self.settings.ratio + acting), self.settings.lanes)
 
     @cached_property
     def rate(self) -> float:

@@ -116,6 +116,11 @@ class MPC(Agent):
             raise UsageError(f'replan every {cfg.replan} steps, but a plan has {horizon}; expected 1 to {horizon}')
         return cls(model=model, planner=planner, cfg=cfg)
 
+    @property
+    def passes(self) -> float:
+        members = self.cfg.members if isinstance(self.model, Dynamics) else 1  # each row goes through one of them
+        return getattr(self.planner, 'calls', 1) / (members * self.cfg.replan)
+
     def remember(self, n: int) -> Memory:
         return Memory(self.planner.remember(n), jnp.zeros(n, jnp.int32))
 
