@@ -1,5 +1,7 @@
 """AWR by hand: returns and weights beside the data, both losses, and when the labels change."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -8,7 +10,7 @@ import pytest
 from test_iql import Said
 
 from stitchrl.algos.offline.awr import AWR, Config, actor_loss, value_loss, weights
-from stitchrl.core.types import Weighted
+from stitchrl.core.types import Weighted, Window
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 from stitchrl.loops.offline import REFRESH, UPDATE, begin, create, many, pieces, renew, roots, updates
@@ -73,6 +75,28 @@ def test_labels_are_the_returns_of_the_recording():
     np.testing.assert_allclose(labels['target'], expected, atol=1e-4)
     again = weights(labels['target'] - v, DATA.starts, cfg)
     np.testing.assert_allclose(labels['weight'], again, rtol=1e-5)
+
+
+def test_windows_that_reach_the_end_have_the_returns_of_the_recording():
+    """And a weight over the advantages of the batch."""
+    agent = alone(fresh(horizon=8))
+    key, rows = jr.key(3), DATA.rows(jr.key(3), 16)
+    got, labels = agent.weighted(DATA.windows(key, 16, 9)), agent.label(DATA)
+    np.testing.assert_array_equal(got.obs, DATA.obs[rows])
+    np.testing.assert_array_equal(got.action, DATA.action[rows])
+    np.testing.assert_allclose(got.target, labels['target'][rows], atol=1e-5)
+    gain = got.target - agent.labeller(got.obs)
+    np.testing.assert_allclose(got.weight, weights(gain, jnp.arange(16), agent.cfg), rtol=1e-4)
+
+
+def test_windows_that_end_before_have_a_value_behind_them():
+    """V = 1 everywhere, rewards 1, 2, 3, no end: R = 1 + .9 (.5 V + .5 (2 + .9 V)) over two steps."""
+    agent = replace(alone(fresh(gamma=0.9, lam=0.5)), labeller=lambda obs: jnp.ones(obs.shape[:-1]))
+    one = lambda *numbers: jnp.array([numbers])
+    rows = jnp.zeros((1, 3, 2)), jnp.zeros((1, 3, 1)), one(1.0, 2, 3), one(1.0, 1, 1), one(0.0, 0, 0), one(1.0, 1, 1)
+    assert agent.weighted(Window(*rows)).target[0] == pytest.approx(1 + 0.9 * (0.5 + 0.5 * (2 + 0.9)))
+    task = (*rows[:3], one(1.0, 0, 1), *rows[4:])  # the task ends with the second step
+    assert agent.weighted(Window(*task)).target[0] == pytest.approx(1 + 0.9 * (0.5 + 0.5 * 2))
 
 
 def test_labels_in_blocks_are_the_labels(monkeypatch):

@@ -85,11 +85,8 @@ class Work:
             raise UsageError(f'{what} {size / 1e9:.1f} GB and {free() / 1e9:.1f} GB are free; {fix}')
 
     def enter(self, world: Any) -> Stream:
-        """The environment to learn in. UsageError where there is none, no memory for what it will show, or an
-        algorithm that cannot."""
+        """The environment to learn in. UsageError where there is none, or no memory for what it will show."""
         settings, mixed = self.settings, self.data is not None
-        if self.algo.label is not Agent.label:
-            raise UsageError(f'{self.name} learns from columns beside a whole recording, which a ring does not keep')
         if world is None:
             raise UsageError('online_steps needs an environment to take them in: --env ENV')
         if settings.lanes < 1 or settings.ratio <= 0 or not 0 <= settings.mix < 1:

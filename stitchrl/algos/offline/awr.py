@@ -7,7 +7,8 @@
 
 R and w are written beside all the data at once, with V as it was at the last refresh, and used until the next. A is
 over the behaviour's own value: an improvement of one step on it, and no action but the data's is ever asked about.
-Peng, Kumar, Zhang and Levine, 2019, for data that stays as it is.
+Beside a ring, which changes with every step, R is summed over the `horizon` steps after a drawn one, with V behind
+them, and the mean and deviation of A are the batch's. Peng, Kumar, Zhang and Levine, 2019.
 """
 
 from dataclasses import dataclass, replace
@@ -16,13 +17,14 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 
 from stitchrl.core.agent import Agent, Info
 from stitchrl.core.boundary import Reward
 from stitchrl.core.learner import Learner, adam, copy
 from stitchrl.core.spec import Spec
-from stitchrl.core.types import Weighted
+from stitchrl.core.types import Weighted, Window
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 from stitchrl.maths.dists import inside
@@ -45,7 +47,8 @@ class Config:
     lam: float = 0.95  # lambda in the equations
     beta: float = 1.0  # inverse temperature of the weights
     max_weight: float = 20.0  # weights are cut off here
-    refresh: int = 2500  # updates between two rounds of returns and weights
+    refresh: int = 2500  # steps between two rounds of returns and weights
+    horizon: int = 32  # of R online, where 1 - 0.95^32 of a return's weight lies within it
     normalise: bool = False  # observations to zero mean and unit deviation
     reward: Reward = 'raw'  # range: x 1000 / range of returns; minus_one: r - 1
 
@@ -66,11 +69,11 @@ class AWR(Agent):
 
     @classmethod
     def create(cls, spec: Spec, cfg: Config, key: jax.Array) -> 'AWR':
-        """Fresh networks. UsageError for a lambda outside [0, 1], or a refresh after no updates."""
+        """Fresh networks. UsageError for a lambda outside [0, 1], a refresh after no steps or returns over none."""
         if not 0 <= cfg.lam <= 1:
             raise UsageError(f'lam {cfg.lam}: expected a number from 0 to 1, such as 0.95')
-        if cfg.refresh < 1:
-            raise UsageError(f'refresh {cfg.refresh}: expected a number of updates, such as 2500')
+        if cfg.refresh < 1 or cfg.horizon < 1:
+            raise UsageError(f'refresh {cfg.refresh}, horizon {cfg.horizon}: expected at least one step each')
         k_actor, k_value = jr.split(key)
         value = Value(spec, cfg.hidden, key=k_value)
         learner = partial(Learner.create, tx=adam(cfg.lr))
@@ -91,9 +94,19 @@ class AWR(Agent):
         returns = lambda_returns(data.reward, data.mask, data.ends, v, self.cfg.gamma, self.cfg.lam)
         return {'target': returns, 'weight': weights(returns - v, data.starts, self.cfg)}
 
-    def draw(self, data: Dataset, key: jax.Array) -> Weighted:
+    def draw(self, data: Any, key: jax.Array) -> Weighted:
+        if not isinstance(data, Dataset):
+            return self.weighted(data.windows(key, self.cfg.batch, self.cfg.horizon + 1))
         row = data.rows(key, self.cfg.batch)
         return Weighted(data.obs[row], data.action[row], data.labels['target'][row], data.labels['weight'][row])
+
+    def weighted(self, window: Window) -> Weighted:
+        """The first steps of windows [B, horizon + 1], each cut at its last row where it did not end before."""
+        v, ends = self.labeller(window.obs), window.ends.at[:, -1].set(1.0)
+        discounted = partial(lambda_returns, gamma=self.cfg.gamma, lam=self.cfg.lam)
+        target = jax.vmap(discounted)(window.reward, window.mask, ends, v)[:, 0]
+        weight = weights(target - v[:, 0], jnp.arange(len(v)), self.cfg)
+        return Weighted(window.obs[:, 0], window.action[:, 0], target, weight)
 
     def update(self, batch: Weighted, key: jax.Array, t: jax.Array) -> tuple['AWR', Info]:
         value, v_info = self.value.step(value_loss, batch)
