@@ -31,7 +31,7 @@ import pyspiel  # pyright: ignore[reportMissingImports]
 from stitchrl.algos.search.uct import Config, flat_monte_carlo, uct
 from stitchrl.envs.board import ConnectFour, Rows, TicTacToe
 from stitchrl.envs.game import Board
-from stitchrl.loops.match import Mover, play_match
+from stitchrl.loops.match import Mover, both_seats
 from stitchrl.models.rules import Rules
 from stitchrl.planners.mcts import MCTS
 from stitchrl.planners.minimax import FullWidth, Solved
@@ -99,13 +99,11 @@ class Peer:
         return go(state, int(stones[0].sum() + stones[1].sum()))
 
 
-def both_seats(game: Rows, ours: Mover, theirs: Mover, n: int, seed: int) -> dict[str, list[int]]:
+def seats(game: Rows, ours: Mover, theirs: Mover, n: int, seed: int) -> dict[str, list[int]]:
     """[won, drawn, lost] by us in n games of either seat."""
-    k_first, k_second = jr.split(jr.key(seed))
-    first = play_match(game, ours, theirs, n, k_first).result
-    second = -play_match(game, theirs, ours, n, k_second).result
+    results = both_seats(game, ours, theirs, n, jr.key(seed))
     tell = lambda result: [int((result == r).sum()) for r in (1, 0, -1)]
-    return {'first': tell(first), 'second': tell(second)}
+    return {'first': tell(results[0]), 'second': tell(results[1])}
 
 
 def tictactoe() -> dict[str, Any]:
@@ -117,10 +115,10 @@ def tictactoe() -> dict[str, Any]:
         for rollouts in (1, 4):
             ours = mover(game, uct(Config(simulations=simulations, c=C, rollouts=rollouts, depth=10)))
             name = f'{simulations} simulations, {rollouts} roll-outs'
-            told[name] = both_seats(game, ours, perfect, 100, seed=10)
-            told[f'{name}, 1000 games'] = both_seats(game, ours, perfect, 500, seed=11)
+            told[name] = seats(game, ours, perfect, 100, seed=10)
+            told[f'{name}, 1000 games'] = seats(game, ours, perfect, 500, seed=11)
         peer = Peer('tic_tac_toe', game, simulations)
-        told[f'{simulations} simulations, OpenSpiel'] = both_seats(game, peer, perfect, 100, seed=10)
+        told[f'{simulations} simulations, OpenSpiel'] = seats(game, peer, perfect, 100, seed=10)
     for name, row in told.items():
         print(f'tic-tac-toe  {name:42s} won, drawn, lost: {row["first"]} first, {row["second"]} second', flush=True)
     lost = lambda name: told[name]['first'][2] + told[name]['second'][2]
@@ -132,7 +130,7 @@ def connect_four() -> dict[str, Any]:
     """Our score against OpenSpiel's search."""
     game, simulations, n = ConnectFour.create(), 512, 200
     ours = mover(game, uct(Config(simulations=simulations, c=C)))
-    row = both_seats(game, ours, Peer('connect_four', game, simulations), n, seed=20)
+    row = seats(game, ours, Peer('connect_four', game, simulations), n, seed=20)
     won, drawn, _ = (a + b for a, b in zip(row['first'], row['second'], strict=True))
     score = (won + drawn / 2) / (2 * n)
     low, high = wilson(score, 2 * n)

@@ -39,3 +39,11 @@ def play_match(game: Game, first: Mover, second: Mover, n: int, key: jax.Array) 
         if over.all():
             break
     return Match(result, np.stack(moves, 1))
+
+
+def both_seats(game: Game, ours: Mover, theirs: Mover, n: int, key: jax.Array) -> np.ndarray:
+    """Our results of n games in which we begin and of n in which they do, [2, n]: 1 won, 0 drawn, -1 lost."""
+    k_first, k_second = jr.split(key)
+    return np.stack(
+        [play_match(game, ours, theirs, n, k_first).result, -play_match(game, theirs, ours, n, k_second).result]
+    )

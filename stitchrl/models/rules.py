@@ -1,6 +1,7 @@
 """What a tree search asks of a model beyond `step`: which actions there are and whose turn it is."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -38,21 +39,34 @@ class Branching(WorldModel):
     def playouts(self, latent: Any, keys: jax.Array, gamma: float, steps: int) -> jax.Array:
         """Discounted returns of random legal actions from each row, cut after so many steps, seen by the player to
         act. Keys [B]; [B] float32."""
-        me = self.player(latent)
+        return rolled_out(self, latent, keys, at_random, gamma, steps)
 
-        def body(carry: Any) -> Any:
-            latent, t, weight, total = carry
-            k_actions, k_steps = jnp.moveaxis(jax.vmap(lambda key: jr.split(jr.fold_in(key, t)))(keys), 1, 0)
-            noise = jax.vmap(lambda key: jr.uniform(key, (self.actions,)))(k_actions)
-            action = jnp.where(self.legal(latent), noise, -1.0).argmax(-1).astype(jnp.int32)
-            mine = self.player(latent) == me
-            latent, reward, mask = self.each(latent, action, k_steps)
-            total += weight * jnp.where(mine, reward, -reward)
-            return latent, t + 1, weight * gamma * mask, total
 
-        start = (latent, jnp.int32(0), jnp.ones(len(me)), jnp.zeros(len(me)))
-        going = lambda carry: (carry[1] < steps) & (carry[2] > 0).any()
-        return jax.lax.while_loop(going, body, start)[3]
+Act = Callable[[Branching, Any, jax.Array], jax.Array]  # model, states with leading axis B, keys [B] -> actions [B]
+
+
+def at_random(model: Branching, latent: Any, keys: jax.Array) -> jax.Array:
+    """A legal action of each row, all of them with the same chance, [B] int32."""
+    noise = jax.vmap(lambda key: jr.uniform(key, (model.actions,)))(keys)
+    return jnp.where(model.legal(latent), noise, -1.0).argmax(-1).astype(jnp.int32)
+
+
+def rolled_out(model: Branching, latent: Any, keys: jax.Array, act: Act, gamma: float, steps: int) -> jax.Array:
+    """Discounted returns of what `act` does from each row, cut after so many steps, seen by the player to act. Keys
+    [B]; [B] float32."""
+    me = model.player(latent)
+
+    def body(carry: Any) -> Any:
+        latent, t, weight, total = carry
+        k_actions, k_steps = jnp.moveaxis(jax.vmap(lambda key: jr.split(jr.fold_in(key, t)))(keys), 1, 0)
+        action, mine = act(model, latent, k_actions), model.player(latent) == me
+        latent, reward, mask = model.each(latent, action, k_steps)
+        total += weight * jnp.where(mine, reward, -reward)
+        return latent, t + 1, weight * gamma * mask, total
+
+    start = (latent, jnp.int32(0), jnp.ones(len(me)), jnp.zeros(len(me)))
+    going = lambda carry: (carry[1] < steps) & (carry[2] > 0).any()
+    return jax.lax.while_loop(going, body, start)[3]
 
 
 class Rules(Branching):
