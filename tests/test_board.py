@@ -177,7 +177,7 @@ def test_a_race_from_one_move_before_the_end():
 def test_a_turned_game_is_the_same_game(game):
     """Every symmetry, in positions of random games: the turned view of what follows a move is what follows the turned
     move, and the moves that are legal turn with it."""
-    boards, action, reward, ended, over = random_games(game, 4, jr.key(3))
+    boards, action, _, ended, over = random_games(game, 4, jr.key(3))
     t, g = (index[:40] for index in np.nonzero(~over & ~ended))
     boards, action = jax.tree.map(lambda x: x[t, g], boards), action[t, g]
     turns = game.symmetries()

@@ -7,7 +7,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from stitchrl.nets.board import BoardNet, Block, among, bordered
+from stitchrl.nets.board import Block, BoardNet, among, bordered
 
 
 def board(*lead: int) -> jax.Array:

@@ -29,6 +29,10 @@ ALGORITHMS = {
     'sac': ('stitchrl.algos.online.sac', 'soft actor-critic: as much return as it can at an entropy it keeps'),
     'mpc': ('stitchrl.algos.modelled.mpc', 'a learned model of the world, planned over at every step'),
     'mbpo': ('stitchrl.algos.modelled.mbpo', 'SAC or TD3 on short roll-outs of a learned ensemble'),
+    'alphazero': (
+        'stitchrl.algos.search.alphazero',
+        'a network that plays itself by tree search and learns what that finds',
+    ),
 }
 
 

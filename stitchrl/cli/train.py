@@ -161,7 +161,9 @@ def header(session: Any, preset: str) -> str:
             f'      {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
         ]
         lines += [reading(work.data)] if settings.stream else []
-    if work.stream is not None:
+    if hasattr(work, 'told'):
+        lines += work.told()
+    elif work.stream is not None:
         plan, size = work.stream.plan, work.bytes / 1e6
         lines += [
             f'learns by acting in: {settings.env}, {work.online:,} steps of each seed in {plan.lanes} at a time, '

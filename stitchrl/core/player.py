@@ -18,16 +18,14 @@ class Decision(NamedTuple):
 
 
 class Player(Agent):
-    """An agent for the loop of self-play. Beside `batch`, its config has `games` (played side by side), `updates` (after
-    each move of all of them), `capacity` (positions that are remembered) and `warmup` (positions before the first
-    update). `draw` gets a `data.games.Games`."""
+    """An agent for the loop of self-play. `draw` gets a `data.games.Games`, `update` what it draws."""
 
     @classmethod
-    def named(cls, cfg: Any, name: str) -> Any:
-        """The settings for the game of this name."""
+    def seated(cls, cfg: Any, game: str | None, updates: int) -> Any:
+        """The settings for a run: the name of the game, None where it has none, and the number of updates to come."""
         return cfg
 
     @abstractmethod
     def play(self, boards: Any, keys: jax.Array, age: jax.Array, t: jax.Array) -> Decision:
-        """Moves while it trains: positions with leading axis n, keys [n], moves played before [n] int32; t counts the
-        moves of each game's place from 0."""
+        """Moves while it trains: positions with leading axis n, keys [n], moves played before in each game [n] int32; t
+        counts the moves of the run."""

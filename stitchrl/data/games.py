@@ -16,7 +16,7 @@ from stitchrl.errors import UsageError
 
 
 class Games(eqx.Module):
-    """A ring of `size` positions for each of n lanes; number r of a lane lies at r mod size. Boards are kept as bits."""
+    """A ring of `size` positions for each of n lanes; number r of a lane lies at r mod size."""
 
     rows: Position  # leaves [n, size, ...]; obs bool
     player: jax.Array  # [n, size] int32, whose turn it was
@@ -30,8 +30,8 @@ class Games(eqx.Module):
         size = capacity // lanes
         if size < 2 * longest:
             raise UsageError(
-                f'{capacity} positions for {lanes} games at once; expected at least {2 * longest * lanes}, two games of '
-                f'{longest} moves each'
+                f'{capacity} positions for {lanes} games at once; expected at least {2 * longest * lanes}: two games '
+                f'of {longest} moves each'
             )
         column = lambda *shape: jnp.zeros((lanes, size, *shape))
         rows = Position(

@@ -2,11 +2,12 @@
 
 import sys
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stitchrl.errors import UsageError
+from stitchrl.errors import UsageError, meant
 
 DEVICE = {
     'pointmaze/umaze': ('stitchrl.envs.pointmaze', 'PointMaze', 'a disc in a bent corridor'),
@@ -21,6 +22,7 @@ DEVICE = {
         'CartPole',
         "a pole on a cart, Gymnasium's CartPole-v1 step for step",
     ),
+    'cartpole/swingup': ('stitchrl.envs.swingup', 'Swingup', 'a pole that hangs from a cart, to be swung up'),
     'pendulum/swingup': (
         'stitchrl.envs.pendulum',
         'Pendulum',
@@ -31,6 +33,20 @@ DEVICE = {
     'pointmass/hard': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, four rooms'),
 }
 
+GAMES = {
+    'tictactoe': ('stitchrl.envs.board', 'TicTacToe', 'three in a row; judged against exact play'),
+    'connect_four': ('stitchrl.envs.board', 'ConnectFour', 'four in a row; judged against UCT of 400 simulations'),
+}
+
+
+@cache
+def rules(name: str | None) -> Any:
+    """The rules of a game for two, to search and to play against oneself. UsageError for a name that is none."""
+    if name not in GAMES:
+        raise UsageError(f'{name!r} is not a game{meant(name or "", GAMES)}')
+    module, cls, _ = GAMES[name]
+    return getattr(import_module(module), cls).create()
+
 
 def make(name: str, training: bool = False) -> Any:
     """An `Env` (device) or a `gymnasium.Host`. Only ever from a name the user gave, never from one in a file.
@@ -39,8 +55,13 @@ def make(name: str, training: bool = False) -> Any:
 
     `module:Class` imports the module from the working directory or the path; the class is an `Env` with a
     `create()` or no arguments, or a Gymnasium environment. `module:id` is what the module registered with Gymnasium
-    (`ogbench:pointmaze-medium-singletask-v0`). UsageError says what is wrong with a name.
+    (`ogbench:pointmaze-medium-singletask-v0`). A game is an environment beside an opponent, `tictactoe/random`; without
+    one it is the opponent by which it is judged. UsageError says what is wrong with a name.
     """
+    if name.partition('/')[0] in GAMES:
+        from stitchrl.envs.versus import Versus
+
+        return Versus.create(name)
     if name in DEVICE:
         module, cls, _ = DEVICE[name]
         return getattr(import_module(module), cls).create(name.split('/', 1)[1])

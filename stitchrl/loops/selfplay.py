@@ -18,7 +18,7 @@ from stitchrl.core.types import Position
 from stitchrl.data.games import Games
 from stitchrl.envs.game import Game
 from stitchrl.loops.evaluate import like
-from stitchrl.loops.plan import Tally
+from stitchrl.loops.plan import Plan, Tally
 
 
 class Keys(NamedTuple):
@@ -38,24 +38,16 @@ class Hall(NamedTuple):
     tally: Tally  # an episode is a game, its return that of who began
 
 
-def open_hall(agents: Player, game: Game) -> Hall:
-    """Before the first move."""
-    cfg, spec = agents.cfg, game.spec
-    seeds, n = jax.tree.leaves(agents)[0].shape[0], cfg.games
-    make = lambda _: Games.create(spec.obs.shape, spec.action_dim, cfg.capacity, n, spec.horizon or 0)
-    games = jax.vmap(make)(jnp.arange(seeds))
-    boards = jax.tree.map(lambda x: jnp.tile(x[None, None], (seeds, n, *(1,) * x.ndim)), game.start())
-    info = jax.eval_shape(
-        jax.vmap(lambda agent, games: learned(agent, games, jr.key(0), jnp.int32(0))[1]), agents, games
-    )
-    zero = lambda: jnp.zeros(seeds)
+def open_hall(agents: Player, game: Game, capacity: int, lanes: int) -> Hall:
+    """Before the first move: `lanes` games of each agent, and room for so many positions."""
+    spec, seeds = game.spec, jax.tree.leaves(agents)[0].shape[0]
+    ring = lambda _: Games.create(spec.obs.shape, spec.action_dim, capacity, lanes, spec.horizon or 0)
+    games = jax.vmap(ring)(jnp.arange(seeds))
+    boards = jax.tree.map(lambda x: jnp.tile(x[None, None], (seeds, lanes, *(1,) * x.ndim)), game.start())
+    one = lambda agent, games: learned(agent, games, jr.key(0), jnp.int32(0))[1]
+    info, zero = jax.eval_shape(jax.vmap(one), agents, games), lambda: jnp.zeros(seeds)
     tally = Tally(zero(), {name: zero() for name in info}, zero(), zero(), zero(), zero())
-    return Hall(agents, games, boards, jnp.zeros((seeds, n), jnp.int32), tally)
-
-
-def quiet(cfg: Any, game: Game) -> int:
-    """Ticks before the first update: `warmup` positions, and in every lane a game that is over."""
-    return max(-(-cfg.warmup // cfg.games), game.spec.horizon or 0)
+    return Hall(agents, games, boards, jnp.zeros((seeds, lanes), jnp.int32), tally)
 
 
 def learned(agent: Player, games: Games, root: jax.Array, u: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
@@ -92,28 +84,38 @@ def move(hall: Hall, game: Game, root: jax.Array, t: jax.Array) -> Hall:
     )
 
 
-def learn(hall: Hall, root: jax.Array, u: jax.Array, updates: int) -> Hall:
-    """So many updates of one agent, u the first."""
+def learn(hall: Hall, root: jax.Array, t: jax.Array, plan: Plan) -> Hall:
+    """The updates of one agent that are due after tick t."""
 
-    def one(carry: tuple[Player, Tally], u: jax.Array) -> tuple[tuple[Player, Tally], None]:
+    def one(u: jax.Array, carry: tuple[Player, Tally]) -> tuple[Player, Tally]:
         agent, tally = carry
         agent, info = learned(agent, hall.games, root, u)
         fine = jnp.isfinite(jnp.stack(list(info.values()))).all()
         sums = {name: tally.sums[name] + value for name, value in info.items()}
-        return (agent, tally._replace(updates=tally.updates + 1, sums=sums, bad=tally.bad + ~fine)), None
+        return agent, tally._replace(updates=tally.updates + 1, sums=sums, bad=tally.bad + ~fine)
 
-    carry = jax.lax.scan(one, (hall.agents, hall.tally), u + jnp.arange(updates))[0]
+    carry = jax.lax.fori_loop(plan.due(t), plan.due(t + 1), one, (hall.agents, hall.tally))
     return hall._replace(agents=carry[0], tally=carry[1])
 
 
 @partial(jax.jit, donate_argnums=0, static_argnums=(4, 5))
-def ticks(hall: Hall, game: Game, roots: Keys, first: jax.Array, n: int, updates: int) -> Hall:
-    """Ticks first .. first + n - 1, with so many updates after each."""
-    begin = quiet(hall.agents.cfg, game)
+def ticks(hall: Hall, game: Game, keys: Keys, first: jax.Array, n: int, plan: Plan) -> Hall:
+    """Ticks first .. first + n - 1. The plan's `random_steps` are those before the first update; by then every lane has
+    a game that is over."""
 
-    def one(hall: Hall, roots: Keys, t: jax.Array) -> Hall:
-        hall = move(hall, game, roots.act, t)
-        return learn(hall, roots.update, (t - begin) * updates, updates) if updates else hall
+    def one(hall: Hall, keys: Keys, t: jax.Array) -> Hall:
+        return learn(move(hall, game, keys.act, t), keys.update, t, plan)
 
-    tick = lambda hall, t: (jax.vmap(one, in_axes=(0, 0, None))(hall, roots, t), None)
+    tick = lambda hall, t: (jax.vmap(one, in_axes=(0, 0, None))(hall, keys, t), None)
     return jax.lax.scan(tick, hall, first + jnp.arange(n))[0]
+
+
+@jax.jit
+def looked_at(hall: Hall, root: jax.Array, t: jax.Array) -> dict[str, jax.Array]:
+    """The agents' own diagnostics on a batch of the ring, {name: [S]}."""
+
+    def one(agent: Player, games: Games, root: jax.Array) -> dict[str, jax.Array]:
+        k_data, k_use = jr.split(jr.fold_in(root, t))
+        return agent.inspect(agent.draw(games, k_data), k_use)
+
+    return jax.vmap(one)(hall.agents, hall.games, root)

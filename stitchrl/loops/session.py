@@ -7,11 +7,15 @@ import jax
 import numpy as np
 
 from stitchrl import envs
+from stitchrl.algos import algorithm
 from stitchrl.algos.fit import refuse
+from stitchrl.core.player import Player
 from stitchrl.errors import StitchError
+from stitchrl.loops.contest import Contest
 from stitchrl.loops.evaluate import evaluate, rows
 from stitchrl.loops.offline import Chunk
 from stitchrl.loops.online import Live
+from stitchrl.loops.selfplay import Hall
 from stitchrl.loops.settings import Settings
 from stitchrl.loops.watch import Nobody, Watch
 from stitchrl.loops.work import Recording, Work
@@ -38,7 +42,7 @@ class Session:
         if data is not None or world is not None:
             where = 'the data' if data is not None else settings.env or type(world).__name__
             refuse(algo, (world if data is None else data).spec, where)
-        self.work = Work(algo, cfg, settings, data, world)
+        self.work = undertaken(algo, cfg, settings, data, world)
         self.spec, self.boundary, self.cfg = self.work.spec, self.work.boundary, self.work.cfg
         for place, name in ((world, settings.env), (self.env, settings.eval_env)):
             if place is not None:
@@ -111,7 +115,7 @@ class Session:
     def save(self, step: int, state: Any) -> None:
         """A checkpoint to go on from, and the policy as it is now."""
         checkpoint.save(self.run.checkpoints, step, state)
-        agents = state.agents if isinstance(state, Live) else state
+        agents = state.agents if isinstance(state, (Live, Hall)) else state
         policy.save(self.run.policy, self.algo, agents, self.boundary, self.spec)
 
     def keep(self, part: Chunk) -> None:
@@ -140,3 +144,10 @@ class Session:
         saved = checkpoint.verify(checkpoint.steps(self.run.checkpoints)[-1])
         self.run.status('interrupted', f'{stop.name} after step {part.step}')
         return stop.error(f'saved after step {saved}; go on with: {self.run.read("STATUS.json")["resume"]}')
+
+
+def undertaken(algo: str, cfg: Any, settings: Settings, data: Recording | None, world: Any) -> Work | Contest:
+    """What there is to work through: games against itself for an algorithm that learns so, else steps and updates."""
+    if issubclass(algorithm(algo).ALGO, Player):
+        return Contest(algo, cfg, settings, world)
+    return Work(algo, cfg, settings, data, world)

@@ -1,0 +1,119 @@
+"""What a session works through when agents learn a game by playing themselves."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from stitchrl.algos import algorithm
+from stitchrl.core.boundary import Boundary
+from stitchrl.core.player import Player
+from stitchrl.errors import UsageError
+from stitchrl.loops.inherit import inherited
+from stitchrl.loops.offline import INSPECT, UPDATE, Chunk, create, roots
+from stitchrl.loops.plan import Plan
+from stitchrl.loops.selfplay import Hall, Keys, looked_at, open_hall, ticks
+from stitchrl.loops.settings import Settings
+from stitchrl.loops.stream import ACT, broken, told
+
+MOVES = 4_000  # between two looks from outside, about; a search takes much longer than a look
+
+
+class Contest:
+    """Steps are moves, counted in rounds of all games of an agent. Stands where `work.Work` does."""
+
+    data, held_out, offline = None, None, 0
+
+    def __init__(self, name: str, cfg: Any, settings: Settings, world: Any):
+        """`world`: an environment that holds a `game`. UsageError where a request cannot be meant."""
+        self.name, self.algo, self.settings = name, algorithm(name).ALGO, settings
+        if getattr(world, 'game', None) is None:
+            raise UsageError(f'{name} learns a game by playing itself, from no recording: name one, --env connect_four')
+        if settings.data is not None:
+            raise UsageError(f'{name} learns from its own games alone, without --data')
+        if min(cfg.steps, settings.seeds, settings.lanes, cfg.batch) < 1 or settings.ratio <= 0:
+            got = f'steps {cfg.steps}, seeds {settings.seeds}, lanes {settings.lanes}, ratio {settings.ratio:g}'
+            raise UsageError(f'{got}; expected at least 1, and a ratio above 0')
+        self.game, self.spec, self.online = world.game, world.spec, cfg.steps
+        longest, asked = settings.lanes * (self.spec.horizon + 1), settings.random_steps or 0
+        self.plan = Plan(settings.lanes, settings.ratio, max(asked, longest), 0.0)
+        title = None if settings.env is None else settings.env.partition('/')[0]
+        last = self.total // settings.lanes
+        self.cfg = self.algo.seated(cfg, title, max(int(self.plan.due(last)), 1))
+        self.boundary = Boundary.blank(self.spec)
+        self.first = None if settings.start is None else inherited(settings.start, name, jax.eval_shape(self.new))[0]
+
+    @property
+    def total(self) -> int:
+        """The step with which the work ends."""
+        return -(-self.online // self.settings.lanes) * self.settings.lanes
+
+    @cached_property
+    def stream(self) -> 'Contest':
+        """It learns by acting: what tells a run's plan."""
+        return self
+
+    def told(self) -> list[str]:
+        """What will be done, for people."""
+        settings, plan = self.settings, self.plan
+        return [
+            f'learns {settings.env} by playing itself: {self.total:,} moves of each seed in {plan.lanes} games at '
+            f'a time, an update after every {1 / plan.ratio:g} moves from move {plan.random_steps:,} on',
+            f'      remembers {settings.capacity:,} positions of each seed',
+        ]
+
+    def new(self) -> Player:
+        """Agents that have learned nothing, all seeds as one."""
+        return create(self.algo, self.spec, self.cfg, self.settings.seed, self.settings.seeds)
+
+    def fresh(self) -> Hall:
+        """What there is before the first move."""
+        agents = self.new() if self.first is None else jax.tree.map(jnp.copy, self.first)
+        return self.opened(agents)
+
+    def opened(self, agents: Player) -> Hall:
+        """Agents at boards without a stone."""
+        return open_hall(agents, self.game, self.settings.capacity, self.settings.lanes)
+
+    def like(self, step: int) -> Any:
+        """The shapes of what a checkpoint holds."""
+        return jax.eval_shape(lambda: self.opened(self.new()))
+
+    def chunks(self, hall: Hall, start: int) -> Iterator[Chunk]:
+        """From `hall` at step `start` to the end."""
+        seed, seeds, lanes = self.settings.seed, self.settings.seeds, self.settings.lanes
+        keys, inspect = Keys(*(roots(seed, seeds, stream) for stream in (ACT, UPDATE))), roots(seed, seeds, INSPECT)
+        tick, stop, size = start // lanes, self.total // lanes, self.beat[0] // lanes
+        while tick < stop:
+            n = min(size - tick % size, stop - tick)
+            hall = hall._replace(tally=jax.tree.map(jnp.zeros_like, hall.tally))
+            hall = ticks(hall, self.game, keys, np.int32(tick), n, self.plan)
+            tick += n
+            tally = jax.device_get(hall.tally)
+            info = told(tally)
+            if tally.updates.any():
+                info |= {name: np.asarray(value) for name, value in looked_at(hall, inspect, np.int32(tick)).items()}
+            step = tick * lanes
+            yield Chunk(step, hall.agents, info, broken(tally, step), int(tally.bad.sum()), hall)
+
+    def due(self, step: int) -> bool:
+        """Whether it is time to judge and to save."""
+        return step == self.total or step % self.beat[1] == 0
+
+    @cached_property
+    def beat(self) -> tuple[int, int]:
+        """(moves of a compiled chunk, moves between evaluations), both in rounds of all games."""
+        lanes = self.settings.lanes
+        every = min(self.settings.every or self.total // 20, self.total)
+        chunk = max(min(MOVES, every) // lanes, 1) * lanes
+        return chunk, -(-every // chunk) * chunk
+
+    def batch(self, part: Chunk, seed: int, step: int) -> Any:
+        """A batch like the one that agent `seed` drew, of the ring as it is now."""
+        key = jr.fold_in(roots(self.settings.seed, self.settings.seeds, UPDATE)[seed], step)
+        agent, hall = jax.tree.map(lambda x: x[seed], (part.agents, part.live))
+        return agent.draw(hall.games, key)
