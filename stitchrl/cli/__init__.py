@@ -13,6 +13,7 @@ VERBS = {
     'eval': ('stitchrl.cli.evaluate', 'judge the policies of a run: let them play, or by a recording alone'),
     'play': ('stitchrl.cli.play', 'an episode as a picture that moves, without a display'),
     'report': ('stitchrl.cli.report', 'a run as one page: verdict, curves, value health, films, data'),
+    'plan': ('stitchrl.cli.plan', 'plan with the model of a run, and see how well it foresees'),
     'export': ('stitchrl.cli.export', 'take the policy away: NumPy, StableHLO or ONNX'),
     'verify': ('stitchrl.cli.verify', 'is a run, policy, export or recording whole, and can it be used?'),
     'compare': ('stitchrl.cli.compare', 'runs side by side: can these seeds tell them apart?'),

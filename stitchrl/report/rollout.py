@@ -27,7 +27,7 @@ class Played:
     length: np.ndarray  # [S, E]
     terminated: np.ndarray  # [S, E] bool: the task itself ended
     seeds: np.ndarray  # [E], what each episode began from
-    path: np.ndarray | None = None  # [S, E, T + 1, ...] observations, of a device environment
+    path: np.ndarray | None = None  # [S, E, T + 1, ...] observations, of a device environment or where they are vectors
 
     def returns(self, limit: int | None = None) -> np.ndarray:
         """[S, E]: undiscounted, of at most `limit` steps."""
@@ -88,7 +88,7 @@ def on_host(agents: Agent, boundary: Boundary, env: Any, seed: int, episodes: in
     start, key = fold(obs, count), jr.key(seed + SEED)
     memory = jax.vmap(lambda agent: agent.remember(episodes))(agents)
     going, ended = np.ones(count * episodes, bool), np.zeros(count * episodes, bool)
-    actions, rewards, taken = [], [], []
+    actions, rewards, taken, path = [], [], [], [start]
     while going.any():
         batch = fold(obs, count).astype(np.float32)
         action, memory = act(agents, boundary, memory, batch, jr.fold_in(key, len(actions)))
@@ -96,13 +96,16 @@ def on_host(agents: Agent, boundary: Boundary, env: Any, seed: int, episodes: in
         obs, reward, terminated, truncated, _ = vector.step(action.reshape(-1, *action.shape[2:]))
         for column, value in ((actions, action), (rewards, going * reward), (taken, going)):
             column.append(value)
+        if start.ndim == 3:
+            path.append(fold(obs, count))
         ended, done = ended | (going & terminated), terminated | truncated
         going = going & ~done
         if done.any():  # one that is over must begin anew before it can be stepped; nobody looks
             obs, _ = vector.reset(options={'reset_mask': done})
     vector.close()
     reward, length = fold(np.stack(rewards, -1), count), fold(np.sum(taken, 0), count)
-    return Played(start, np.stack(actions, 2), reward, length, fold(ended, count), numbers)
+    seen = np.stack(path, 2) if start.ndim == 3 else None
+    return Played(start, np.stack(actions, 2), reward, length, fold(ended, count), numbers, seen)
 
 
 def fold(x: np.ndarray, count: int) -> np.ndarray:
