@@ -2,8 +2,8 @@
 
     python recipes/alphago.py [--small]
 
-Games of UCT against itself are recorded; a policy and a fast policy imitate them; the policy improves by playing against
-its past; a value learns from one position of each of its games. Then each part alone, in a search of 100 simulations,
+Games of UCT against itself are recorded; a policy and a fast policy imitate them; the policy improves by playing
+against its past; a value learns from one position of each of its games. Then each part alone, in a search of 100 simulations,
 plays 400 games against UCT of 100 simulations, 200 in each seat; what is left out is replaced by what UCT has: an even
 prior, random roll-outs. All of it plays against itself without a part. A draw is half a win. One training; the 95 %
 intervals are over games.
@@ -45,11 +45,11 @@ GAME = envs.rules('connect_four')
 class Sizes:
     """How much of everything."""
 
-    games: int = 2048  # recorded
+    games: int = 4096  # recorded
     simulations: int = 256  # of a recorded move
     steps: int = 6000  # updates of the imitation
     rounds: int = 400  # of the policy gradient, 128 games each
-    positions: int = 32_768  # of as many games, for the value
+    positions: int = 65_536  # of as many games, for the value
     updates: int = 6000  # of the value
     seat: int = 200  # games in each seat
 
@@ -74,14 +74,13 @@ def trained(size: Sizes) -> tuple[AlphaGo, AlphaGo, dict[str, Any]]:
     say(f'imitated: {number(imitated)}')
     agent, rounds = apprentice.improve(agent, GAME, k_improve, size.rounds)
     won = np.array([float(row['gradient/outcome']) for row in rounds])
-    say(
-        f'improved: mean outcome against its past {won[: len(won) // 4].mean():.3f}, later {won[-len(won) // 4 :].mean():.3f}'
-    )
+    quarter = len(won) // 4
+    say(f'improved: mean outcome against its past {won[:quarter].mean():.3f}, later {won[-quarter:].mean():.3f}')
     latest = int(np.quantile(np.asarray(games.positions.weight.sum(0)), 0.75))
     agent, appraised = apprentice.appraise(agent, GAME, k_appraise, size.positions, size.updates, latest)
     say(f'appraised: {number(appraised)}')
     told = {'recorded moves': moves, 'imitation': number(imitated), 'value': number(appraised), 'latest': latest}
-    return agent, fresh, told | {'outcome against its past, last quarter': float(won[-len(won) // 4 :].mean())}
+    return agent, fresh, told | {'outcome against its past, last quarter': float(won[-quarter:].mean())}
 
 
 def number(info: dict[str, Any]) -> dict[str, float]:

@@ -2,13 +2,13 @@
 
     sigma, fast  <- max E ln P(a | s)                         over recorded games
     rho          <- max E (z - b) ln P(a | s), from sigma on  games of rho against an earlier rho; b the mean of z
-    v            <- min E (v(s) - z)^2                        one position of each of rho's games: others would resemble it
+    v            <- min E (v(s) - z)^2                        one position of each of rho's games, others are too alike
     a = argmax Q(s, a) + c sigma(s, a) sqrt(N(s)) / (1 + n(s, a)),    Q = (1 - lam) W_v / N_v + lam W_r / N_r
 
-z is the outcome for the player to move, W_v sums the values v of the leaves below (s, a), W_r the outcomes of games that
-the fast policy plays from there to their end. AlphaGo counts them apart because its evaluations arrive at different
-times; here a walk brings one of each, N_v = N_r, and the mean of the mixtures is the mixture of the means: the tree
-holds one sum, of (1 - lam) v + lam z. With lam 0 nothing is rolled out. Silver et al., 2016.
+z is the outcome for the player to move, W_v sums the values v of the leaves below (s, a), W_r the outcomes of games
+that the fast policy plays from there to their end. AlphaGo counts them apart because its evaluations arrive at
+different times; here a walk brings one of each, N_v = N_r, and the mean of the mixtures is the mixture of the means:
+the tree holds one sum, of (1 - lam) v + lam z. With lam 0 nothing is rolled out. Silver et al., 2016.
 """
 
 from dataclasses import dataclass, replace
@@ -108,7 +108,8 @@ class AlphaGo(Agent):
         small = BoardNet(shape, moves, cfg.fast, cfg.side, 0, (), key=k_fast)
         sigma = Learner.create(deep(moves, k_sigma), adam(cfg.lr))
         value = Learner.create(deep(0, k_value), adam(cfg.lr))
-        return cls(sigma, Learner.create(small, adam(cfg.lr)), stronger(sigma, cfg), value, cfg)
+        fast = Learner.create(small, adam(cfg.lr))
+        return cls(sigma=sigma, fast=fast, rho=stronger(sigma, cfg), value=value, cfg=cfg)
 
     @property
     def game(self) -> Game:
