@@ -3,10 +3,10 @@
     python recipes/alphago.py [--small]
 
 Games of UCT against itself are recorded; a policy and a fast policy imitate them; the policy improves by playing
-against its past; a value learns from one position of each of its games. Then each part alone, in a search of 100 simulations,
-plays 400 games against UCT of 100 simulations, 200 in each seat; what is left out is replaced by what UCT has: an even
-prior, random roll-outs. All of it plays against itself without a part. A draw is half a win. One training; the 95 %
-intervals are over games.
+against its past; a value learns from one position of each of its games. Then each part alone, in a search of 100
+simulations, plays 400 games against UCT of 100 simulations, 200 in each seat; what is left out is replaced by what UCT
+has: an even prior, random roll-outs. All of it plays against itself without a part. A draw is half a win. One training;
+the 95 % intervals are over games.
 
 Expected, from Silver et al., 2016: the mixture is stronger than UCT and than itself without any one part. Control:
 networks that learned nothing are not stronger than UCT. Writes recipes/results/alphago.json; --small is a trial.

@@ -74,6 +74,9 @@ class Rules(Branching):
 
     game: Game
 
+    def __init__(self, game: Game):
+        self.game = game
+
     @property
     def actions(self) -> int:
         """A."""
