@@ -12,9 +12,10 @@ import jax.random as jr
 import numpy as np
 
 from stitchrl.algos import algorithm
+from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
-from stitchrl.loops.offline import UPDATE, begin, create, many, roots
+from stitchrl.loops.offline import REFRESH, UPDATE, begin, create, many, renew, roots
 
 SEEDS, CHUNK, STEPS = 3, 3, 200
 
@@ -30,6 +31,19 @@ class Row(NamedTuple):
 
 IQL = {'target': 'critic'}
 PLANS = {'horizon': 2, 'particles': 2, 'members': 2, 'elites': 2}
+ROLLS = {
+    'rollouts': 16,
+    'keep': 2,
+    'final_length': 3,
+    'grow_from': 0,
+    'grow_to': 100,
+    'refresh': 50,
+    'model_hidden': (16, 16),
+    'members': 3,
+    'elites': 2,
+    'epochs': 3,
+    'model_batch': 16,
+}
 ROWS = {
     'bc': Row('bc'),
     'bc, deterministic': Row('bc', {'head': 'deterministic'}),
@@ -77,6 +91,7 @@ ROWS = {
     'iql': Row('iql', {'n_steps': 2}, targets=IQL),
     'iql, discrete': Row('iql', discrete=True, targets=IQL),
     'iql, late': Row('iql', {'extract': 'late'}, targets=IQL),
+    'mbpo': Row('mbpo', ROLLS, targets={'inner.target': 'inner.critic'}),
     'mpc': Row('mpc', {**PLANS, 'samples': 8, 'iterations': 2, 'ends': True, 'noise': 0.1}),
     'mpc, discrete': Row('mpc', {**PLANS, 'planner': 'exhaustive', 'noise': 0.5}, discrete=True),
 }
@@ -114,6 +129,7 @@ class Trained:
     def chunk(self, agents: Any, data: Dataset, seed: int, start: int) -> tuple[Any, dict[str, np.ndarray]]:
         """CHUNK updates by the package's own loop, which takes the buffers of what it is given: a copy."""
         state = begin(jax.tree.map(jnp.copy, agents), data)
+        state = renew(state, data, roots(seed, SEEDS, REFRESH), start) if refreshes(agents) else state
         (agents, _), each = many(state, data, roots(seed, SEEDS, UPDATE), jnp.int32(start), CHUNK)
         return agents, each
 
@@ -127,7 +143,8 @@ class Trained:
 
     def alone(self, agent: Any, start: int, stop: int, seed: int = 0) -> Any:
         """One agent, updates `start` to `stop`, by a loop of our own that compiles once for all lengths."""
-        return run(agent, self.data, roots(seed, 1, UPDATE)[0], jnp.int32(start), jnp.int32(stop))
+        keys = (roots(seed, 1, stream)[0] for stream in (UPDATE, REFRESH))
+        return run(agent, self.data, *keys, jnp.int32(start), jnp.int32(stop))
 
     @cached_property
     def at_7(self) -> Any:
@@ -151,11 +168,19 @@ def counted(algo: type, traces: list[Any]) -> type:
     return Counted
 
 
+def refreshes(agent: Any) -> bool:
+    """Whether it does so without labels, which this loop writes at its start only."""
+    return bool(getattr(agent.cfg, 'refresh', 0)) and type(agent).label is Agent.label
+
+
 @jax.jit
-def run(agent: Any, data: Dataset, root: jax.Array, start: jax.Array, stop: jax.Array) -> Any:
+def run(agent: Any, data: Dataset, root: jax.Array, again: jax.Array, start: jax.Array, stop: jax.Array) -> Any:
     data = data.with_labels(agent.label(data))
 
     def one(t: jax.Array, agent: Any) -> Any:
+        if refreshes(agent):
+            anew = lambda agent: agent.refresh(data, jr.fold_in(again, t), t)
+            agent = jax.lax.cond(t % agent.cfg.refresh == 0, anew, lambda agent: agent, agent)
         k_data, k_update = jr.split(jr.fold_in(root, t))
         return agent.update(agent.draw(data, k_data), k_update, t)[0]
 

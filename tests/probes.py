@@ -19,7 +19,7 @@ from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
 from stitchrl.envs.probes import PROBES, create, probe_columns
 from stitchrl.loops import offline
-from stitchrl.loops.offline import UPDATE, begin, many, roots
+from stitchrl.loops.offline import REFRESH, UPDATE, begin, many, renew, roots
 
 GAMMA, ROWS_OF_DATA, CHUNK = 0.8, 256, 100
 VALUE_OFF, ACTION_OFF = 0.05, 0.15  # how far an answer may lie from the one worked by hand
@@ -45,6 +45,19 @@ IQL = {**QUICK, 'beta': 10.0}
 AWR = {'lr': 1e-2, 'gamma': GAMMA, 'beta': 3.0, 'refresh': 50}
 CQL = {**QUICK, 'actor_lr': 1e-2, 'samples': 4}
 SAC = {**QUICK, 'actor_lr': 1e-2, 'temperature': 1e-3}
+MBPO = {
+    **QUICK,
+    'actor_lr': 1e-2,
+    'target_entropy': -4.0,
+    'real': 0.0,
+    'refresh': CHUNK,
+    'rollouts': 256,
+    'model_hidden': (32, 32),
+    'members': 3,
+    'elites': 2,
+    'model_lr': 1e-2,
+    'model_batch': 64,
+}
 DQN = {'lr': 1e-2, 'gamma': GAMMA, 'period': 10}
 MPC = {'lr': 1e-2, 'gamma': GAMMA, 'horizon': 2, 'ends': True, 'propagation': 'mean', 'members': 2, 'elites': 2}
 
@@ -120,6 +133,8 @@ ROWS = {
     ),
     # Values are imagined returns over both steps there are, with an end that is learned. The model's mean is planned
     # in: of many plans with noise the best is the luckiest, and worth less than it seems.
+    # From imagined rows alone, so every answer has gone through the model: its rewards, its successors, its ends.
+    'mbpo': Row('mbpo', tuple(PROBES), lambda agent, obs: greedy_q(agent.inner, obs), MBPO),
     'mpc': Row('mpc', tuple(PROBES), planned, MPC),
     'mpc, discrete': Row('mpc', ('both',), planned, {**MPC, 'planner': 'exhaustive'}, discrete=True),
 }
@@ -153,6 +168,7 @@ def learn(row: Row, probe: str, again: bool = False) -> Any:
         agents = type('Again', (module.ALGO,), {})(**parts)  # another class is another program
     state = begin(agents, data)
     for start in range(0, row.updates, CHUNK):
+        state = renew(state, data, roots(0, 1, REFRESH), start)
         state, _ = many(state, data, roots(0, 1, UPDATE), jnp.int32(start), CHUNK)
     return jax.tree.map(lambda leaf: leaf[0], state.agents)
 

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from operator import attrgetter
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,11 @@ def trained(request):
 
 def is_learner(part):
     return isinstance(part, Learner)
+
+
+def part(agent, path):
+    """Of an agent, by its path."""
+    return attrgetter(path)(agent)
 
 
 def learners(agent):
@@ -66,7 +72,7 @@ def test_leaves_are_arrays_in_buffers_of_their_own(trained):
 
 def test_targets_begin_where_their_networks_do(trained):
     for target, learner in trained.row.targets.items():
-        assert same(getattr(trained.fresh, target), getattr(trained.fresh, learner).net)
+        assert same(part(trained.fresh, target), part(trained.fresh, learner).net)
 
 
 def test_one_trace_for_all_chunks_seeds_and_datasets_of_a_shape(trained):
@@ -174,12 +180,12 @@ def test_targets_follow_and_are_moved_by_nothing_else(trained):
     for t in (7, 8):
         after = trained.alone(before, t, t + 1)
         for target, learner in trained.row.targets.items():
-            old, new = getattr(before, target), getattr(after, target)
-            followed = polyak(getattr(after, learner).net, old, trained.cfg.rate)
+            old, new = part(before, target), part(after, target)
+            followed = polyak(part(after, learner).net, old, trained.cfg.rate)
             assert same(old, new) or furthest(new, followed) <= 1e-7
         before = after
     for target in trained.row.targets:
-        assert not same(getattr(before, target), getattr(trained.at_7, target))
+        assert not same(part(before, target), part(trained.at_7, target))
 
 
 def uses_of_keys(agent, data, k_data, k_update, k_act):
