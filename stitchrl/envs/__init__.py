@@ -55,7 +55,7 @@ def make(name: str, training: bool = False) -> Any:
 
     `module:Class` imports the module from the working directory or the path; the class is an `Env` with a
     `create()` or no arguments, or a Gymnasium environment. `module:id` is what the module registered with Gymnasium
-    (`ogbench:pointmaze-medium-singletask-v0`). A game is an environment beside an opponent, `tictactoe/random`; without
+    (`ogbench:pointmaze-medium-singletask-v0`). `envpool:id` is EnvPool's. A game is an environment beside an opponent, `tictactoe/random`; without
     one it is the opponent by which it is judged. UsageError says what is wrong with a name.
     """
     if name.partition('/')[0] in GAMES:
@@ -65,6 +65,10 @@ def make(name: str, training: bool = False) -> Any:
     if name in DEVICE:
         module, cls, _ = DEVICE[name]
         return getattr(import_module(module), cls).create(name.split('/', 1)[1])
+    if name.startswith('envpool:'):
+        from stitchrl.envs.pool import pool
+
+        return pool(name, training)
     if ':' in name:
         return own(name)
     if name.startswith('ALE/'):
