@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from stitchrl.algos import ALGORITHMS, algorithm
-from stitchrl.envs import DEVICE
+from stitchrl.envs import DEVICE, GAMES
 from stitchrl.runs.directory import RunDir
 
 
@@ -53,7 +53,7 @@ def envs() -> dict[str, str]:
         'NAME': 'any registered Gymnasium environment, such as Hopper-v5',
         'MODULE:CLASS': 'an environment of your own',
     }
-    return {name: line for name, (_, _, line) in DEVICE.items()} | more
+    return {name: line for name, (_, _, line) in (DEVICE | GAMES).items()} | more
 
 
 def runs() -> dict[str, str]:

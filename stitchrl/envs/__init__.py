@@ -36,6 +36,7 @@ DEVICE = {
 GAMES = {
     'tictactoe': ('stitchrl.envs.board', 'TicTacToe', 'three in a row; judged against exact play'),
     'connect_four': ('stitchrl.envs.board', 'ConnectFour', 'four in a row; judged against UCT of 400 simulations'),
+    'go_9x9': ('stitchrl.envs.pgx', 'Pgx', 'Go on nine by nine fields; needs the games extra'),
 }
 
 
