@@ -108,10 +108,11 @@ def lines(told: dict[str, Any]) -> list[str]:
     how, last = told['planner'], told['steps_ahead']
     loop = 'a new plan at every step' if how['replan'] == 1 else f'a new plan every {how["replan"]} steps'
     error, still, covered = told['error'], told['error_if_nothing_moved'], told['covered_by_90_percent']
+    percent = lambda x: f'{100 * x:.{0 if x > 0.1 else 1}f} %'
     return [
         f'{how["name"]}, {how["horizon"]} steps ahead, {loop}',
-        f'off by {100 * error[0]:.2g} % of a deviation after 1 step, by {100 * error[-1]:.2g} % after {last}',
-        f'if nothing moved it would be {100 * still[0]:.2g} % and {100 * still[-1]:.2g} %',
+        f'off by {percent(error[0])} of a deviation after 1 step, by {percent(error[-1])} after {last}',
+        f'if nothing moved it would be {percent(still[0])} and {percent(still[-1])}',
         f'90 % intervals held {100 * covered[0]:.0f} % of what came 1 step on, {100 * covered[1]:.0f} % {last} on',
     ]
 

@@ -112,7 +112,7 @@ def by_horizon(ax: 'Axes', found: Foresight) -> None:
     ax.set_title('How far off, by steps ahead', loc='left', color=INK, size=10, weight='bold')
     ax.set_xlabel('steps ahead', color=SOFT, size=9)
     ax.set_ylabel('error, in deviations', color=SOFT, size=9)
-    panels.legend(ax, loc='upper left', bbox_to_anchor=(0, 0.88))
+    panels.legend(ax, loc='upper left', bbox_to_anchor=(0, 0.88), frameon=True, edgecolor='none', framealpha=0.8)
 
 
 def calibration(ax: 'Axes', found: Foresight) -> None:

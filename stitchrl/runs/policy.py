@@ -41,6 +41,7 @@ class Policy:
 
     def reset(self, n: int = 1) -> None:
         """Forget what was remembered of earlier steps, before a new episode in n environments."""
+        self.count = n
         self.memory = jax.tree.map(lambda x: x[None], jax.tree.map(lambda x: x[0], self.agents).remember(n))
 
     def __call__(self, obs: Any) -> np.ndarray:
@@ -49,6 +50,11 @@ class Policy:
         Raises UsageError naming the width or kind of number that was expected, and for numbers that are not finite.
         """
         batch, single = asked(obs, self.spec)
+        if len(batch) != self.count and jax.tree.leaves(self.memory):
+            raise UsageError(
+                f'this policy remembers {self.count} environment{"s" * (self.count > 1)} and was given {len(batch)} '
+                f'observations; call reset({len(batch)}) before an episode'
+            )
         action, self.memory = act(self.agents, self.boundary, self.memory, batch[None], jr.key(0))
         return np.asarray(action[0, 0] if single else action[0])
 
