@@ -173,7 +173,7 @@ def draw(counts, narrow, told) -> bytes:
     left.plot(range(len(counts)), counts, **look(0), label='seven columns open')
     left.plot(range(len(narrow)), narrow, **look(4, control=True), label='control: one column open')
     left.set_yscale('log')
-    mark(left, SIMULATIONS[-1], 'nodes of 4096 simulations, at most')
+    mark(left, SIMULATIONS[-1], '4096 simulations')
     for ax, part in ((middle, BEST), (right, CHANCE)):
         for k, (name, label) in enumerate((('uct', 'UCT'), ('flat', 'flat Monte Carlo'))):
             dots(ax, k, SIMULATIONS, [interval(row[part]) for row in told[name].values()], label)
@@ -181,6 +181,7 @@ def draw(counts, narrow, told) -> bytes:
         ax.set_xticks(SIMULATIONS, [str(n) for n in SIMULATIONS])
         ax.set_ylim(bottom=0)
     for ax in (left, middle, right):
+        ax.minorticks_off()
         legend(ax)
     return canvas.png(figure, None)
 
