@@ -8,8 +8,8 @@ decisions, 10 s in all, and nothing else ends the task. The reward, in [0, 1], i
 
     r = (1 + cos q) / 2  (1 + near(x / 2)) / 2  (1 + near(w / 5)) / 2  (5 - (F / 5)^2) / 5,    near(z) = 0.1^(z^2)
 
-Equations: Barto, Sutton and Anderson, 1983, in the form of Florian, 2007. Masses, length, start and reward: the swing-up
-of the DeepMind Control Suite (Tassa et al., 2018), which pushes with up to 10 N and ends its rail in hard, damped stops.
+Equations: Barto, Sutton and Anderson, 1983, in the form of Florian, 2007. Masses, length, start and reward: the
+swing-up of the DeepMind Control Suite (Tassa et al., 2018), which pushes with up to 10 N and has hard, damped stops.
 Here both are softer: where a pole at rest is whipped to 20 rad/s and thrown back within a decision, an ensemble takes
 what it cannot predict for noise, and planning over it is no test of planning.
 """
