@@ -56,8 +56,9 @@ def make(name: str, training: bool = False) -> Any:
 
     `module:Class` imports the module from the working directory or the path; the class is an `Env` with a
     `create()` or no arguments, or a Gymnasium environment. `module:id` is what the module registered with Gymnasium
-    (`ogbench:pointmaze-medium-singletask-v0`). `envpool:id` is EnvPool's. A game is an environment beside an opponent, `tictactoe/random`; without
-    one it is the opponent by which it is judged. UsageError says what is wrong with a name.
+    (`ogbench:pointmaze-medium-singletask-v0`), `envpool:id` one of EnvPool's. A game is an environment beside an
+    opponent, `tictactoe/random`; without one it is the opponent by which it is judged. UsageError says what is wrong
+    with a name.
     """
     if name.partition('/')[0] in GAMES:
         from stitchrl.envs.versus import Versus
