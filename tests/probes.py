@@ -45,6 +45,7 @@ IQL = {**QUICK, 'beta': 10.0}
 AWR = {'lr': 1e-2, 'gamma': GAMMA, 'beta': 3.0, 'refresh': 50}
 CQL = {**QUICK, 'actor_lr': 1e-2, 'samples': 4}
 SAC = {**QUICK, 'actor_lr': 1e-2, 'temperature': 1e-3}
+DYNA = {'lr': 1e-2, 'gamma': GAMMA, 'rate': 0.1, 'planning': 2, 'model_hidden': (32,), 'model_lr': 1e-2}
 MBPO = {
     **QUICK,
     'actor_lr': 1e-2,
@@ -133,6 +134,7 @@ ROWS = {
     ),
     # Values are imagined returns over both steps there are, with an end that is learned. The model's mean is planned
     # in: of many plans with noise the best is the luckiest, and worth less than it seems.
+    'dyna': Row('dyna', tuple(PROBES), lambda agent, obs: greedy_q(agent.inner, obs), DYNA, discrete=True),
     # From imagined rows alone, so every answer has gone through the model: its rewards, its successors, its ends.
     'mbpo': Row('mbpo', tuple(PROBES), lambda agent, obs: greedy_q(agent.inner, obs), MBPO),
     'mpc': Row('mpc', tuple(PROBES), planned, MPC),

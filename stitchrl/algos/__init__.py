@@ -28,16 +28,19 @@ ALGORITHMS = {
     'td3': ('stitchrl.algos.online.td3', 'deterministic policy gradient, twin critics, a policy that waits'),
     'sac': ('stitchrl.algos.online.sac', 'soft actor-critic: as much return as it can at an entropy it keeps'),
     'mpc': ('stitchrl.algos.modelled.mpc', 'a learned model of the world, planned over at every step'),
+    'dyna': ('stitchrl.algos.modelled.dyna', 'Q, a table or a network, that also learns from steps of a model'),
     'mbpo': ('stitchrl.algos.modelled.mbpo', 'SAC or TD3 on short roll-outs of a learned ensemble'),
-    'alphazero': (
-        'stitchrl.algos.search.alphazero',
-        'a network that plays itself by tree search and learns what that finds',
-    ),
+}
+
+# Those that learn a game by playing both sides of it, and nothing from recordings or from steps in a world.
+PLAYERS = {
+    'alphazero': ('stitchrl.algos.search.alphazero', 'plays itself by tree search, learns what the search finds'),
 }
 
 
 def algorithm(name: str) -> ModuleType:
     """The module of an algorithm: `ALGO` (the class), `Config`, `PRESETS`. UsageError names the nearest match."""
-    if name not in ALGORITHMS:
-        raise UsageError(f'unknown algorithm {name!r}{meant(name, ALGORITHMS)}')
-    return import_module(ALGORITHMS[name][0])
+    known = ALGORITHMS | PLAYERS
+    if name not in known:
+        raise UsageError(f'unknown algorithm {name!r}{meant(name, known)}')
+    return import_module(known[name][0])
