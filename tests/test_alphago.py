@@ -1,0 +1,178 @@
+"""AlphaGo: its losses by hand, each part of a leaf's worth, and what its stages learn."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from trees import wild
+
+from stitchrl.algos.search.alphago import AlphaGo, Config, Opinion, gradient_loss, imitation_loss, value_loss
+from stitchrl.core.spec import Continuous
+from stitchrl.core.types import Position
+from stitchrl.envs.board import TicTacToe
+from stitchrl.errors import UsageError
+from stitchrl.loops import apprentice
+from stitchrl.loops.duel import duel, flat
+
+pytestmark = pytest.mark.usefixtures('quick_compiles')
+GAME = TicTacToe.create()
+SMALL = Config(game='tictactoe', filters=16, side=3, hidden=(32,), fast=8, batch=64, gentle=3e-3, steps=300, judged=20)
+
+
+class Says:
+    """A network that gives what it is told, whatever it sees."""
+
+    def __init__(self, logits, value):
+        self.logits, self.value = jnp.array(logits), jnp.array(value)
+
+    def __call__(self, obs):
+        return self.logits, self.value
+
+
+def positions(policy, outcome, weight, legal=None):
+    n, policy = len(outcome), jnp.array(policy, float)
+    legal = jnp.ones(policy.shape, bool) if legal is None else jnp.array(legal)
+    return Position(jnp.zeros((n, 2, 3, 3)), legal, policy, jnp.zeros(n), jnp.array(outcome), jnp.array(weight))
+
+
+def test_imitation_by_hand():
+    """Even chances of two moves, then of one alone: ln 2 and 0; only the second move is the likeliest."""
+    batch = positions([[0, 1, 0], [0, 0, 1]], [0.0, 0], [1.0, 1], [[True, True, False], [False, False, True]])
+    loss, info = imitation_loss(Says([[0.0, 0, 9]] * 2, [0.0, 0]), batch)
+    np.testing.assert_allclose(loss, np.log(2) / 2, rtol=1e-6)
+    assert info['policy/hits'] == 0.5
+
+
+def test_policy_gradient_by_hand():
+    """Won and lost with even chances; the third game is out. b = 0, and the gradient by a logit is (P - 1) z / 2
+    for the move made, P z / 2 for the other; with both games won b = 1 and nothing is learned."""
+    logits = jnp.zeros((3, 2))
+    grad = lambda outcome: jax.grad(
+        lambda x: gradient_loss(Says(x, [0.0] * 3), positions([[1, 0]] * 3, outcome, [1.0, 1, 0]))[0]
+    )
+    assert np.allclose(grad([1.0, -1, 5])(logits), [[-0.25, 0.25], [0.25, -0.25], [0, 0]])
+    assert np.allclose(grad([1.0, 1, 5])(logits), 0)
+    _, info = gradient_loss(Says(logits, [0.0] * 3), positions([[1, 0]] * 3, [1.0, 0, 5], [1.0, 1, 0]))
+    assert info['gradient/outcome'] == 0.5
+
+
+def test_value_by_hand():
+    batch = positions([[1, 0]] * 2, [1.0, -1.0], [1.0, 1])
+    assert value_loss(Says([[0.0, 0]] * 2, [0.5, 0.5]), batch)[0] == (0.25 + 2.25) / 2
+
+
+class Table:
+    """logits[s], value[s] of the states that a table model shows."""
+
+    def __init__(self, logits, value):
+        self.logits, self.value = logits, value
+
+    def __call__(self, obs):
+        return self.logits[obs], self.value[obs]
+
+
+def test_a_leaf_is_worth_the_mixture():
+    """From state 1 the fast policy, sure of its move, has one way to go; that way's return by the tables."""
+    model, told = wild(3, 5, seed=3, share_legal=0.7)
+    sure = Table(jnp.where(jnp.arange(3) == 0, 50.0, 0.0)[None].repeat(len(told.value), 0), told.value)
+    prior = Table(jnp.log(told.prior + 1e-9), told.value)
+    state, total, sign = 1, 0.0, 1.0
+    while True:
+        total += sign * float(model.reward[state, 0])
+        if model.mask[state, 0] == 0:
+            break
+        state, sign = int(model.after[state, 0]), -sign
+    latent, keys = jnp.array([1, 1], jnp.int32), jr.split(jr.key(0), 2)
+    for lam in (0.0, 0.25, 1.0):
+        leaf = jax.jit(lambda keys, lam=lam: Opinion(prior, prior, sure, lam)(model, latent, keys))(keys)
+        np.testing.assert_allclose(leaf.value, (1 - lam) * told.value[1] + lam * total, rtol=1e-5)
+        np.testing.assert_allclose(leaf.prior, told.prior[latent], atol=1e-5)
+    even = Opinion(None, prior, None, 0.0)(model, latent, keys).prior
+    np.testing.assert_allclose(even[0], model.may[1] / model.may[1].sum(), rtol=1e-5)
+
+
+@pytest.fixture(scope='module')
+def taught():
+    """Fresh, and after games in which both sides take the first free field of a fixed order."""
+    order = jnp.array([4, 0, 8, 2, 6, 1, 7, 3, 5])
+    first = lambda boards, keys, t: order[jax.vmap(GAME.legal)(boards)[:, order].argmax(-1)].astype(jnp.int32)
+    chance = lambda boards, keys, t: jax.vmap(
+        lambda legal, key: jr.categorical(key, jnp.where(legal, 0.0, -1e9)).astype(jnp.int32)
+    )(jax.vmap(GAME.legal)(boards), keys)
+    side = jnp.arange(128, dtype=jnp.int32) % 2
+    games = jax.jit(lambda key: duel(GAME, first, chance, side, key))(jr.key(0))
+    mine = games.positions.weight * (games.player == side[None])
+    fresh = jax.jit(lambda key: AlphaGo.create(GAME.spec, SMALL, key))(jr.key(1))
+    agent, info = apprentice.imitate(fresh, GAME, flat(games.positions._replace(weight=mine)), jr.key(2))
+    return fresh, agent, info
+
+
+def test_imitation_learns_what_was_played(taught):
+    """The middle first, or else a corner. Mirror images make the corners alike."""
+    fresh, agent, info = taught
+    boards = jnp.stack([GAME.observe(GAME.start()), GAME.observe(GAME.after([0]))])
+    assert agent.sigma.net(boards)[0].argmax(-1).tolist() == [4, 4]
+    assert agent.fast.net(boards)[0].argmax(-1).tolist() == [4, 4]
+    assert info['policy/loss'] < 0.8 * np.log(9)
+    same = jax.tree.map(lambda a, b: bool((a == b).all()), agent.rho.net, agent.sigma.net)
+    assert jax.tree.all(same), 'the policy gradient begins at what was imitated'
+    assert (agent.rho.net.stem.weight != fresh.rho.net.stem.weight).any()
+
+
+def test_self_play_improves_on_its_past(taught):
+    """After 60 rounds rho beats what it began as; without gradient it does not."""
+    _, agent, _ = taught
+    better, told = apprentice.improve(agent, GAME, jr.key(3), 60, 128)
+    score = lambda one: float(against(one.rho.net, agent.rho.net))
+    assert score(better) > 0.15
+    assert abs(score(agent)) < 0.12
+    assert len(told) == 60
+
+
+@jax.jit
+def against(ours, theirs):
+    side = jnp.arange(512, dtype=jnp.int32) % 2
+    games = duel(GAME, apprentice.by_net(GAME, ours), apprentice.by_net(GAME, theirs), side, jr.key(9))
+    return jnp.where(side == 0, games.result, -games.result).mean()
+
+
+def test_values_are_of_what_rho_plays(taught):
+    """In games that it has not seen it is nearer to the outcomes than their mean is; what knows nothing is not."""
+    fresh, agent, _ = taught
+    learned, _ = apprentice.appraise(agent, GAME, jr.key(4), 2048, 400, 6)
+    rows = jax.jit(lambda key: apprentice.one_each(agent, GAME, key, 512, 6))(jr.key(6))
+    rows = jax.tree.map(lambda x: x[np.asarray(rows.weight) == 1], rows)
+    error = lambda one: float(value_loss(one.value.net, rows)[0])
+    assert error(learned) < 0.9 * float(rows.outcome.var())
+    assert error(fresh) > 0.95 * float(rows.outcome.var())
+
+
+def test_one_position_of_each_game(taught):
+    """Games part where the move is any legal one: after `when` moves and one more."""
+    _, agent, _ = taught
+    rows = jax.jit(lambda key: apprentice.one_each(agent, GAME, key, 256, 6))(jr.key(5))
+    stones = np.asarray(rows.obs.sum((1, 2, 3)))[np.asarray(rows.weight) == 1]
+    assert set(stones) == {1, 2, 3, 4, 5, 6}
+    assert set(np.unique(rows.outcome)) <= {-1.0, 0.0, 1.0}
+
+
+def test_it_acts_by_search(taught):
+    _, agent, _ = taught
+    obs = GAME.observe(GAME.after([0, 3, 1, 4]))[None]
+    action, _ = jax.jit(lambda agent, obs, key: agent.act((), obs, key))(agent, obs, jr.key(0))
+    assert action.tolist() == [2], 'it wins'
+
+
+@pytest.mark.parametrize(
+    ('spec', 'changes', 'told'),
+    [
+        (replace(GAME.spec, action=Continuous(1, (-1,), (1,))), {}, 'discrete moves'),
+        (GAME.spec, {'lam': 1.5}, 'a share'),
+    ],
+)
+def test_what_it_cannot_be(spec, changes, told):
+    with pytest.raises(UsageError, match=told):
+        AlphaGo.create(spec, replace(SMALL, **changes), jr.key(0))
