@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import probes
 import pytest
+import test_alphago
 import test_awr
 import test_backups
 import test_bc
@@ -26,6 +27,7 @@ import test_dataset
 import test_discrete_cql
 import test_dists
 import test_dqn
+import test_duel
 import test_dynamics
 import test_fqe
 import test_golden
@@ -53,6 +55,7 @@ DATASET, BOUNDARY, LEARNER = 'stitchrl.data.dataset', 'stitchrl.core.boundary', 
 DQN, SAC, TD3 = (f'stitchrl.algos.online.{name}' for name in ('dqn', 'sac', 'td3'))
 FQE = 'stitchrl.algos.offline.fqe'
 CEM, PLANNER, FIT = 'stitchrl.planners.cem', 'stitchrl.planners.planner', 'stitchrl.models.fit'
+ALPHAGO, RULES = 'stitchrl.algos.search.alphago', 'stitchrl.models.rules'
 MCTS, TREE, SELECT = (f'stitchrl.planners.{name}' for name in ('mcts', 'tree', 'select'))
 LOOP, LOSSES = 'stitchrl.loops.offline', 'stitchrl.maths.losses'
 RETURNS, DISTS, BACKUPS = 'stitchrl.maths.returns', 'stitchrl.maths.dists', 'stitchrl.maths.backups'
@@ -283,6 +286,10 @@ def last_value(back_up: Any) -> Any:
         return new._replace(totals=jnp.where(seen, (new.totals - tree.totals) * new.visits, tree.totals))
 
     return changed
+
+
+def lost_and_won(positions: Any) -> Any:
+    return positions._replace(outcome=jnp.abs(positions.outcome))
 
 
 def always_noisy(search: Any) -> Any:
@@ -614,6 +621,24 @@ MUTANTS = {
             lambda *args: lambda node: jnp.where(node.visits.sum(-1, keepdims=True) > 0, original(*args)(node), 0.0)
         ),
         test_mcts.test_six_simulations_on_paper,
+    ),
+    'a policy gradient that counts moves of games it should not': Mutant(
+        ALPHAGO,
+        'gradient_loss',
+        before(lambda net, batch: (net, batch._replace(weight=jnp.ones_like(batch.weight)))),
+        test_alphago.test_policy_gradient_by_hand,
+    ),
+    'roll-outs that forget whose return it is': Mutant(
+        RULES,
+        'rolled_out',
+        lambda original: lambda *args: jnp.abs(original(*args)),
+        test_alphago.test_a_leaf_is_worth_the_mixture,
+    ),
+    'games whose losers are told that they won': Mutant(
+        'stitchrl.loops.duel',
+        'duel',
+        after(lambda games, *_: games._replace(positions=lost_and_won(games.positions))),
+        test_duel.test_games_by_hand,
     ),
     # The loop.
     'a clock that begins again in every chunk': Mutant(

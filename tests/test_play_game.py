@@ -4,12 +4,18 @@ import io
 import json
 
 import pytest
+import tiny
 
 from stitchrl import envs
 from stitchrl.cli import main
 from stitchrl.cli.play_game import Seat, Thought
+from stitchrl.core.boundary import Boundary
+from stitchrl.core.config import to_json
 from stitchrl.envs.board import ConnectFour, TicTacToe
+from stitchrl.loops.settings import Settings
 from stitchrl.report import stones
+from stitchrl.runs import policy
+from stitchrl.runs.directory import RunDir
 
 pytestmark = pytest.mark.usefixtures('quick_compiles')
 GAME = TicTacToe.create()
@@ -89,6 +95,31 @@ def test_against_uct_from_a_pipe(monkeypatch, capsys):
     assert 'UCT, 30 simulations a move' in shown
     assert all(sum(row['visits']) == 30 for row in told['searches'])
     GAME.after(told['moves'])
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of two agents that learned nothing."""
+    made, made_of = RunDir(tmp_path / 'zero'), {'filters': 4, 'side': 3, 'hidden': (8,), 'judged': 20}
+    made.path.mkdir()
+    agents = tiny.agents('alphazero', GAME.spec, 2, game='tictactoe', **made_of)
+    settings = Settings(None, env='tictactoe', eval_env='tictactoe/random', seeds=2)
+    made.write('config.json', {'algo': 'alphazero', 'config': to_json(agents.cfg), 'settings': to_json(settings)})
+    policy.save(made.policy, 'alphazero', agents, Boundary.blank(GAME.spec), GAME.spec)
+    made.status('finished', '')
+    return made
+
+
+def test_against_a_run(monkeypatch, capsys, run):
+    monkeypatch.setattr('sys.stdin', io.StringIO('\n' * 9))
+    assert main(['play', str(run.path), '--second', '--seed-index', '1', '--json']) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told['opponent'] == f'alphazero of {run.path}, 20 simulations a move'
+    assert all(sum(row['visits']) == 20 for row in told['searches'])
+    assert told['searches'][0]['move_number'] == 0
+    GAME.after(told['moves'])
+    assert main(['play', str(run.path), '--seed-index', '2']) == 2
+    assert 'this run trained 2' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
