@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from stitchrl.algos import ALGORITHMS, algorithm
+from stitchrl.algos import ALGORITHMS, PLAYERS, algorithm
 from stitchrl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def main(argv: list[str]) -> int:
     algo, rest = argv[0], argv[1:]
     if algo.startswith('-'):
         raise UsageError(f'the algorithm comes first: stitch explain ALGO {" ".join(argv)}')
+    if algo in PLAYERS:
+        raise UsageError(f'{algo} learns from its own games, not from steps; its equations are in {PLAYERS[algo][0]}')
     plain, cfg = parse(algo, rest)
     from stitchrl.report.explain import as_json, explain
 

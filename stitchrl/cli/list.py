@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from stitchrl.algos import ALGORITHMS, algorithm
+from stitchrl.algos import ALGORITHMS, PLAYERS, algorithm
 from stitchrl.envs import DEVICE, GAMES
 from stitchrl.runs.directory import RunDir
 
@@ -34,13 +34,13 @@ def main(argv: list[str]) -> int:
 
 def algos() -> dict[str, str]:
     """Algorithms."""
-    return {name: line for name, (_, line) in ALGORITHMS.items()}
+    return {name: line for name, (_, line) in (ALGORITHMS | PLAYERS).items()}
 
 
 def presets() -> dict[str, str]:
     """Settings for families of data, with their source."""
     found = {}
-    for algo in ALGORITHMS:
+    for algo in (*ALGORITHMS, *PLAYERS):
         for preset, (source, fields) in algorithm(algo).PRESETS.items():
             told = ', '.join(f'{name} {value}' for name, value in fields.items())
             found[f'{algo} {preset}'] = f'{source} ({told})' if told else source

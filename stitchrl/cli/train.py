@@ -5,7 +5,7 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from stitchrl.algos import ALGORITHMS, algorithm
+from stitchrl.algos import ALGORITHMS, PLAYERS, algorithm
 from stitchrl.cli.device import prepare
 from stitchrl.core.config import from_json, to_json
 from stitchrl.errors import UsageError
@@ -20,6 +20,7 @@ examples: stitch train iql --data recording.hdf5 --eval-env Hopper-v5 --preset l
           stitch train sac --env Pendulum-v1 --preset pendulum
           stitch train iql --data recording.hdf5 --env Hopper-v5 --steps 100000 --online-steps 20000
           stitch train iql --data larger-than-memory.hdf5 --stream
+          stitch train alphazero --env connect_four
 
 algorithms: {algos}
 all options of one: stitch train ALGO --help"""
@@ -37,7 +38,7 @@ class Plain:
 def main(argv: list[str]) -> int:
     """Run the verb; raises StitchError."""
     if not argv or argv[0] in ('-h', '--help'):
-        print(HELP.format(algos=', '.join(ALGORITHMS)))
+        print(HELP.format(algos=', '.join((*ALGORITHMS, *PLAYERS))))
         return 0
     algo, rest = argv[0], argv[1:]
     if algo.startswith('-'):
