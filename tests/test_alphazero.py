@@ -52,7 +52,7 @@ def many(rows=slice(None)):
     return chosen, jr.split(jr.key(1), 3 * MANY)
 
 
-PLAY, DRAW, ADD = jax.jit(AlphaZero.play), jax.jit(AlphaZero.draw), jax.jit(Games.add)
+PLAY, ADD = jax.jit(AlphaZero.play), jax.jit(Games.add)
 
 
 class Fixed(eqx.Module):
@@ -135,7 +135,8 @@ def test_early_moves_are_drawn_and_late_ones_are_the_most_visited():
 
 def test_there_is_noise_while_it_trains_and_none_when_it_is_judged():
     """Searches of one position: in training no two of them see the same prior, when judged all do."""
-    search = lambda noisy, *rows: agent().planner(1, noisy).search(Rules(GAME), *rows).prior[:, 0]
+    ours = agent()
+    search = lambda noisy, *rows: ours.planner(1, noisy).search(Rules(GAME), *rows).prior[:, 0]
     prior = lambda noisy: jax.jit(search, static_argnums=0)(noisy, *many(slice(1, 2)))
     judged, training = prior(False), prior(True)
     np.testing.assert_allclose(judged, jnp.tile(judged[:1], (3 * MANY, 1)), rtol=1e-6)
@@ -172,7 +173,7 @@ def ring():
 
 def test_a_symmetry_turns_the_board_its_moves_and_their_visits_alike():
     """The stone, the move that is not legal and the move of the policy stay where they belong to each other."""
-    batch = jax.tree.map(np.asarray, DRAW(agent(), ring(), jr.key(6)))
+    batch = jax.tree.map(np.asarray, jax.jit(lambda *given: AlphaZero.draw(*given))(agent(), ring(), jr.key(6)))
     grid, kinds = np.arange(9).reshape(3, 3), set()
     turns = [np.rot90(side, k).reshape(9) for side in (grid, grid[:, ::-1]) for k in range(4)]
     for obs, legal, policy in zip(batch.obs, batch.legal, batch.policy, strict=True):
@@ -187,7 +188,7 @@ def test_a_symmetry_turns_the_board_its_moves_and_their_visits_alike():
 
 def test_one_update_lowers_the_loss_it_is_of():
     ours = agent(decay=0.0)
-    batch = DRAW(ours, ring(), jr.key(7))
+    batch = AlphaZero.draw(ours, ring(), jr.key(7))
     update, total = jax.jit(AlphaZero.update), jax.jit(lambda net: alphazero.loss(net, batch, 0.0, 0.0)[0])
     after = ours
     for t in range(20):

@@ -14,7 +14,7 @@ from stitchrl.errors import UsageError
 
 LANES, LONGEST = 2, 4
 pytestmark = pytest.mark.usefixtures('quick_compiles')
-add, sample = jax.jit(Games.add), jax.jit(Games.sample, static_argnums=2)
+sample = jax.jit(Games.sample, static_argnums=2)
 
 
 def position(number: float) -> Position:
@@ -28,12 +28,20 @@ def position(number: float) -> Position:
 def played(*games: tuple[int, float], capacity: int = 40) -> Games:
     """Lane 0 plays games of (moves, reward of the last mover); lane 1 never comes to an end."""
     ring, number = Games.create((1, 2, 2), 2, capacity, LANES, LONGEST), 0
+    add = jax.jit(lambda *given: Games.add(*given))  # anew, so that it meets a mutant
     for moves, reward in games:
         for i in range(moves):
             last = i == moves - 1
             player = jnp.array([i % 2, 0])
             ring = add(ring, position(number), player, jnp.array([reward * last, 0.0]), jnp.array([last, False]))
             number += 1
+    return ring
+
+
+def going_on(ring: Games, *numbers: float) -> Games:
+    """With positions of games that are not over."""
+    for number in numbers:
+        ring = ring.add(position(number), jnp.zeros(LANES, jnp.int32), jnp.zeros(LANES), jnp.zeros(LANES, bool))
     return ring
 
 
@@ -46,10 +54,8 @@ def test_an_outcome_reaches_all_positions_of_its_game_with_the_mover_s_sign():
 
 
 def test_what_still_goes_on_is_not_drawn():
-    ring = played((2, 1.0))
-    for number in (2, 3):  # of a game that is not over
-        ring = add(ring, position(number), jnp.zeros(LANES, jnp.int32), jnp.zeros(LANES), jnp.zeros(LANES, bool))
-    drawn = sample(ring, jr.key(0), 200)
+    ring = going_on(played((2, 1.0)), 2, 3)
+    drawn = Games.sample(ring, jr.key(0), 200)
     assert set(np.asarray(drawn.value).tolist()) == {0.0, 1.0}
     assert drawn.obs.dtype == jnp.float32
 
@@ -64,9 +70,7 @@ def test_rows_stay_together_and_are_drawn_evenly():
 
 def test_the_oldest_are_forgotten():
     """Room for eight positions; eleven came, the last two of a game that goes on."""
-    ring = played((3, 1.0), (4, -1.0), (2, 1.0), capacity=16)
-    for number in (9, 10):
-        ring = add(ring, position(number), jnp.zeros(LANES, jnp.int32), jnp.zeros(LANES), jnp.zeros(LANES, bool))
+    ring = going_on(played((3, 1.0), (4, -1.0), (2, 1.0), capacity=16), 9, 10)
     drawn = sample(ring, jr.key(0), 300)
     assert set(np.asarray(drawn.value).astype(int).tolist()) == {3, 4, 5, 6, 7, 8}
     assert set(np.asarray(drawn.outcome)[np.asarray(drawn.value) > 6].tolist()) == {-1, 1}

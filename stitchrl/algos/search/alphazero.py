@@ -123,7 +123,7 @@ class AlphaZero(Player):
     def searched(self, boards: Any, keys: jax.Array, age: jax.Array, full: bool) -> Decision:
         """Moves by a full search or by a quick one."""
         game, (k_search, k_draw) = self.game, each_split(keys, 2)
-        planner = self.planner(self.cfg.simulations if full else self.cfg.quick, noisy=full)
+        planner = self.planner(self.cfg.simulations if full else self.cfg.quick, full)
         best, tree, info = planner.plans(Rules(game), boards, k_search)
         top = root(tree)
         drawn = by_visits(1.0)(k_draw, top, jax.vmap(game.legal)(boards))
@@ -144,7 +144,7 @@ class AlphaZero(Player):
 
     def best(self, boards: Any, keys: jax.Array, temperature: float = 0.0) -> jax.Array:
         """Moves [n] as it is judged: a search without noise, the most visited; above temperature 0 drawn."""
-        planner = replace(self.planner(self.cfg.judged, noisy=False), choose=by_visits(temperature))
+        planner = replace(self.planner(self.cfg.judged, False), choose=by_visits(temperature))
         return planner.plans(Rules(self.game), boards, keys)[0]
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
