@@ -37,6 +37,7 @@ INVERTED = {
     'random_steps': 500,
     'target_entropy': -0.05,
     'rollouts': 5000,
+    'ratio': 4.0,
     'every': 1000,
 }
 HOPPER = {'env': 'Hopper-v5', 'steps': 20_000, 'seeds': 2, 'random_steps': 1000, 'every': 1000, 'eval_episodes': 10}

@@ -91,12 +91,7 @@ ROWS = {
     'iql': Row('iql', {'n_steps': 2}, targets=IQL),
     'iql, discrete': Row('iql', discrete=True, targets=IQL),
     'iql, late': Row('iql', {'extract': 'late'}, targets=IQL),
-    'dyna': Row(
-        'dyna',
-        {'planning': 2, 'members': 2, 'model_hidden': (16,)},
-        discrete=True,
-        targets={'inner.target': 'inner.critic'},
-    ),
+    'dyna': Row('dyna', {'planning': 2, 'members': 2, 'model_hidden': (16,)}, discrete=True),
     'mbpo': Row('mbpo', ROLLS, targets={'inner.target': 'inner.critic'}),
     'mpc': Row('mpc', {**PLANS, 'samples': 8, 'iterations': 2, 'ends': True, 'noise': 0.1}),
     'mpc, discrete': Row('mpc', {**PLANS, 'planner': 'exhaustive', 'noise': 0.5}, discrete=True),

@@ -18,6 +18,7 @@ import numpy as np
 import probes
 import pytest
 import test_alphago
+import test_alphazero
 import test_awr
 import test_backups
 import test_bc
@@ -28,12 +29,15 @@ import test_discrete_cql
 import test_dists
 import test_dqn
 import test_duel
+import test_dyna
 import test_dynamics
 import test_fqe
+import test_games
 import test_golden
 import test_iql
 import test_learner
 import test_losses
+import test_mbpo
 import test_mcts
 import test_offline
 import test_planner
@@ -54,8 +58,10 @@ BC, IQL, TD3BC, AWR, CQL, DISCRETE_CQL, SARSA = (f'stitchrl.algos.offline.{name}
 DATASET, BOUNDARY, LEARNER = 'stitchrl.data.dataset', 'stitchrl.core.boundary', 'stitchrl.core.learner'
 DQN, SAC, TD3 = (f'stitchrl.algos.online.{name}' for name in ('dqn', 'sac', 'td3'))
 FQE = 'stitchrl.algos.offline.fqe'
+DYNA, MBPO = (f'stitchrl.algos.modelled.{name}' for name in ('dyna', 'mbpo'))
 CEM, PLANNER, FIT = 'stitchrl.planners.cem', 'stitchrl.planners.planner', 'stitchrl.models.fit'
 ALPHAGO, RULES = 'stitchrl.algos.search.alphago', 'stitchrl.models.rules'
+ALPHAZERO, GAMES, GAME = 'stitchrl.algos.search.alphazero', 'stitchrl.data.games', 'stitchrl.envs.game'
 MCTS, TREE, SELECT = (f'stitchrl.planners.{name}' for name in ('mcts', 'tree', 'select'))
 LOOP, LOSSES = 'stitchrl.loops.offline', 'stitchrl.maths.losses'
 RETURNS, DISTS, BACKUPS = 'stitchrl.maths.returns', 'stitchrl.maths.dists', 'stitchrl.maths.backups'
@@ -640,6 +646,49 @@ MUTANTS = {
         after(lambda games, *_: games._replace(positions=lost_and_won(games.positions))),
         test_duel.test_games_by_hand,
     ),
+    # Self-play.
+    'an outcome that is the same for both players': Mutant(
+        GAMES,
+        'Games.add',
+        before(lambda ring, position, player, *rest: (ring, position, jnp.zeros_like(player), *rest)),
+        test_games.test_an_outcome_reaches_all_positions_of_its_game_with_the_mover_s_sign,
+    ),
+    'games that are not over count as drawn': Mutant(
+        GAMES,
+        'Games.sample',
+        before(lambda ring, *rest: (replace(ring, known=ring.row), *rest)),
+        test_games.test_what_still_goes_on_is_not_drawn,
+    ),
+    'noise when it is judged': Mutant(
+        ALPHAZERO,
+        'AlphaZero.planner',
+        before(lambda agent, simulations, noisy: (agent, simulations, True)),
+        test_alphazero.test_there_is_noise_while_it_trains_and_none_when_it_is_judged,
+    ),
+    'a network that hopes for illegal moves': Mutant(
+        ALPHAZERO,
+        'among',
+        lambda _: lambda logits, legal: logits,
+        test_alphazero.test_what_it_says_of_a_leaf_is_for_the_mover_and_of_legal_moves,
+    ),
+    'a board that is turned and a policy that is not': Mutant(
+        GAME,
+        'Symmetries.of',
+        lambda original: (
+            lambda turns, which, obs, *rest: (
+                original(turns, which, obs)[0],
+                original(turns, which, obs, rest[0])[1],
+                *rest[1:],
+            )
+        ),
+        test_alphazero.test_a_symmetry_turns_the_board_its_moves_and_their_visits_alike,
+    ),
+    'quick searches that teach': Mutant(
+        ALPHAZERO,
+        'loss',
+        before(lambda net, batch, *rest: (net, batch._replace(weight=jnp.ones_like(batch.weight)), *rest)),
+        test_alphazero.test_the_loss_by_hand,
+    ),
     # The loop.
     'a clock that begins again in every chunk': Mutant(
         LOOP,
@@ -675,5 +724,32 @@ MUTANTS = {
         'split',
         after(lambda out, *_: (out[0], jax.tree.map(lambda x: x[: len(out[1].reward)], out[0]), out[2], out[3])),
         test_dynamics.test_elites_are_those_of_the_held_out_rows,
+    ),
+    'branches that go on behind the end': Mutant(
+        'stitchrl.models.branch',
+        'branched',
+        before(lambda model, *rest: (Endless(model, None), *rest)),
+        test_mbpo.test_a_branch_by_hand,
+    ),
+    'batches without a step that was taken': Mutant(
+        MBPO,
+        'MBPO.draw',
+        lambda draw: lambda agent, *args: draw(replace(agent, cfg=replace(agent.cfg, real=0.0)), *args),
+        partial(test_mbpo.test_the_real_share_of_a_batch, 0.25, 2),
+    ),
+    'roll-outs that are never too old': Mutant(
+        'stitchrl.data.pool',
+        'Pool.sample',
+        before(lambda pool, key, n, newest: (pool, key, n, jnp.int32(pool.size))),
+        test_mbpo.test_the_newest_rows_are_drawn_and_the_oldest_written_over,
+    ),
+    'a model of what happened that forgets where the task ended': Mutant(
+        'stitchrl.models.last_seen',
+        'LastSeen.update',
+        before(lambda model, batch, key: (model, batch._replace(mask=jnp.ones_like(batch.mask)), key)),
+        test_dyna.test_what_happened_last_by_hand,
+    ),
+    'dyna that only repeats what it saw': Mutant(
+        DYNA, 'imagined', lambda _: lambda model, inner, batch, *rest: batch, test_dyna.test_an_update_by_hand
     ),
 }

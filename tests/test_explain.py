@@ -54,6 +54,19 @@ LOSSES = {
 }
 LOSSES['filtered_bc'] = LOSSES['bc']
 LOSSES['mpc'] = {'objective': ('model.members', {'model.scale': ['model']}, [])}
+
+
+def of_inner(losses):
+    """The same losses in an agent that holds another."""
+    name = lambda part: f'inner.{part}'
+    return {
+        loss: (name(learner), {name(part): args for part, args in detached.items()}, [name(part) for part in through])
+        for loss, (learner, detached, through) in losses.items()
+    }
+
+
+LOSSES['mbpo'] = of_inner(LOSSES['sac'])
+LOSSES['dyna'] = of_inner(LOSSES['dqn']) | LOSSES['mpc']
 # (loss, critic, arguments, metrics that it spares); the others ask nobody.
 UNSEEN = {
     'td3_bc': [('critic_loss', 'critic_target', ['y'], []), ('actor_loss', 'critic', [], ['actor/distance'])],
@@ -74,10 +87,13 @@ UNSEEN = {
         ('actor_loss', 'critic', [], ['actor/entropy']),
     ],
 }
+for outer, inner in (('mbpo', 'sac'), ('dyna', 'dqn')):
+    UNSEEN[outer] = [(loss, f'inner.{critic}', *rest) for loss, critic, *rest in UNSEEN[inner]]
 OWN = {
     'cql': [('critic_loss', ['asked[1]']), ('actor_loss', []), ('temperature_loss', ['entropy'])],
     'sac': [('critic_loss', ['y']), ('actor_loss', []), ('temperature_loss', ['entropy'])],
 }
+OWN['mbpo'] = OWN['sac']
 
 
 def unseen(found):

@@ -1,7 +1,7 @@
 """MBPO by hand: branches and where they end, the pool, shares, lengths; when a run refreshes, and that it resumes."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -119,20 +119,20 @@ def test_the_newest_rows_are_drawn_and_the_oldest_written_over():
     assert int(pool.written) < 12
 
 
-@pytest.fixture(scope='module')
+@cache
 def fresh():
     return jax.jit(lambda key: MBPO.create(ONE, TINY, key))(KEY)
 
 
 @pytest.mark.parametrize(('real', 'rows'), [(0.0, 0), (0.25, 2), (0.05, 0), (1.0, 8)])
-def test_the_real_share_of_a_batch(fresh, real, rows):
-    batch = replace(fresh, cfg=replace(TINY, real=real), pool=fresh.pool.add(block(2, 6))).draw(DATA, KEY)
+def test_the_real_share_of_a_batch(real, rows):
+    batch = replace(fresh(), cfg=replace(TINY, real=real), pool=fresh().pool.add(block(2, 6))).draw(DATA, KEY)
     assert batch.obs[:, 0].tolist() == [5] * rows + [2] * (8 - rows)
     assert batch.reward.tolist() == [1] * rows + [2] * (8 - rows)
 
 
-def test_before_anything_was_imagined_all_rows_are_real(fresh):
-    assert fresh.draw(DATA, KEY).obs.ravel().tolist() == [5] * 8
+def test_before_anything_was_imagined_all_rows_are_real():
+    assert fresh().draw(DATA, KEY).obs.ravel().tolist() == [5] * 8
 
 
 @pytest.mark.parametrize(('t', 'length'), [(0, 1), (20_000, 1), (33_000, 2), (85_000, 8), (150_000, 15), (10**6, 15)])
@@ -141,26 +141,29 @@ def test_branches_grow_with_the_steps(t, length):
     assert planned(jnp.int32(t), Config(final_length=15)) == length
 
 
-def test_an_update_is_the_inner_agent_s(fresh):
+def test_an_update_is_the_inner_agent_s():
     update = jax.jit(lambda agent, batch: agent.update(batch, KEY, jnp.int32(0)))
-    batch = fresh.draw(DATA, KEY)
-    after, info = update(fresh, batch)
-    inner, known = update(fresh.inner, batch)
+    agent = fresh()
+    batch = agent.draw(DATA, KEY)
+    after, info = update(agent, batch)
+    inner, known = update(agent.inner, batch)
     assert isinstance(inner, SAC)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), (after.inner, info), (inner, known))
-    jax.tree.map(np.testing.assert_array_equal, (after.model, after.pool), (fresh.model, fresh.pool))
+    jax.tree.map(np.testing.assert_array_equal, (after.model, after.pool), (agent.model, agent.pool))
 
 
-def test_any_model_and_any_inner_agent(fresh):
+def test_any_model_and_any_inner_agent():
     """A model that does not learn is rolled out as it is."""
-    made = MBPO.of(ONE, Line(edge=-1.0), fresh.inner, replace(TINY, ends='learned'))
+    made = MBPO.of(ONE, Line(edge=-1.0), fresh().inner, replace(TINY, ends='learned'))
     after = made.refresh(DATA, KEY, jnp.int32(10))
     assert int(after.length) == 2
     assert int(after.pool.written) == 12
     assert float(after.ended) == 1
     assert (after.pool.rows.obs[:12] == 5).all(), 'all begin in the data, for all have ended'
     assert not after.pool.rows.mask[:12].any()
-    endless = MBPO.of(ONE, Line(edge=-1.0), fresh.inner, replace(TINY, ends='never')).refresh(DATA, KEY, jnp.int32(10))
+    endless = MBPO.of(ONE, Line(edge=-1.0), fresh().inner, replace(TINY, ends='never')).refresh(
+        DATA, KEY, jnp.int32(10)
+    )
     assert float(endless.ended) == 0, 'what is known counts'
 
 

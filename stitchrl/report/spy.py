@@ -19,6 +19,7 @@ from jax.extend.core import get_opaque_trace_state
 from stitchrl.core.agent import Agent
 from stitchrl.core.learner import Learner
 from stitchrl.data.dataset import Dataset
+from stitchrl.data.pool import Pool
 
 
 class Step(eqx.Module):
@@ -113,11 +114,13 @@ def networks(agent: Agent) -> dict[str, Any]:
 
 
 def parts(agent: Any, above: str = '') -> dict[str, Any]:
-    """The fields of an agent that hold real numbers; those of one that has learners of its own as `field.field`."""
+    """The fields of an agent that hold weights; those of one that has learners of its own as `field.field`."""
     found = {}
     for field in fields(agent):
         part, name = getattr(agent, field.name), above + field.name
-        if field.metadata.get('static') or not any(jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(part)):
+        if field.metadata.get('static') or isinstance(part, Pool) or not isinstance(part, eqx.Module):
+            continue
+        if not any(jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(part)):
             continue
         inside = jax.tree.leaves(part, is_leaf=lambda node: isinstance(node, Learner))
         whole = isinstance(part, Learner) or not any(isinstance(node, Learner) for node in inside)
