@@ -74,7 +74,7 @@ class Table(Agent):
     @classmethod
     def create(cls, spec: Spec, cfg: Config, key: jax.Array) -> 'Table':
         """All values 0. UsageError unless observations can be one-hot and actions are discrete."""
-        return cls(jnp.zeros((states(spec), spec.action_dim)), cfg)
+        return cls(q=jnp.zeros((states(spec), spec.action_dim)), cfg=cfg)
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
         k_tie, k_explore = jr.split(key)

@@ -130,7 +130,15 @@ class MBPO(Agent):
         if not 0 <= cfg.real <= 1 or min(cfg.length, cfg.final_length, cfg.rollouts, cfg.keep, cfg.refresh) < 1:
             raise UsageError('expected a share real from 0 to 1, and at least 1 rollouts, length, keep and refresh')
         pool = Pool.create(spec, cfg.keep * cfg.rollouts * max(cfg.length, cfg.final_length))
-        return cls(inner, model, pool, jnp.int32(cfg.length), jnp.zeros(()), jnp.zeros(()), cfg)
+        return cls(
+            inner=inner,
+            model=model,
+            pool=pool,
+            length=jnp.int32(cfg.length),
+            ended=jnp.zeros(()),
+            held_out=jnp.zeros(()),
+            cfg=cfg,
+        )
 
     def remember(self, n: int) -> Any:
         return self.inner.remember(n)
@@ -141,7 +149,8 @@ class MBPO(Agent):
     def refresh(self, data: Any, key: jax.Array, t: jax.Array) -> 'MBPO':
         """Fit the model to all that was seen, then roll it out from there."""
         k_fit, k_roll = jr.split(key)
-        agent, cfg = self.fit(*data.history(), k_fit), self.cfg
+        rows, count = data.history()
+        agent, cfg = self.fit(rows, count, k_fit), self.cfg
         world = Ending(agent.model, GOES_ON[cfg.ends]) if cfg.ends in GOES_ON else agent.model
         policy = lambda obs, key: self.inner.act(self.inner.remember(cfg.rollouts), obs, key, t)[0]
         start = lambda key: data.sample(key, cfg.rollouts).obs
