@@ -8,7 +8,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from stitchrl.nets.dense import MLP, Dense, Ensemble, orthogonal
+from stitchrl.nets.dense import MLP, Dense, Ensemble, orthogonal, swish
 
 SMALL = partial(MLP, 3, (8,), 2)
 X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -149,3 +149,11 @@ def test_the_gradient_of_a_layer_is_that_of_x_w_plus_b(lead):
     for ours_leaf, leaf in zip(jax.tree.leaves(ours), theirs, strict=True):
         assert ours_leaf.shape == leaf.shape
         np.testing.assert_allclose(ours_leaf, leaf, rtol=1e-4, atol=1e-5)
+
+
+def test_swish_and_its_gradient_are_those_of_jax():
+    """Batched and far out too; its own gradient must not be that of something else."""
+    x = jnp.linspace(-30, 30, 41).reshape(1, 41)
+    np.testing.assert_allclose(swish(x), jax.nn.silu(x), rtol=1e-6)
+    slope = jax.vmap(jax.grad(lambda x: (swish(x) ** 2).sum()))(x)
+    np.testing.assert_allclose(slope, jax.grad(lambda x: (jax.nn.silu(x) ** 2).sum())(x), rtol=1e-5, atol=1e-6)

@@ -60,6 +60,17 @@ def test_bounds_are_soft():
     np.testing.assert_allclose(bounded(raw, low, high)[:, 0], [0, 10, -10, 10 - np.log(2)], atol=1e-3)
 
 
+def test_bounds_are_those_of_two_softplus():
+    """As the equation has it, slopes too, also where a bound is far away."""
+    low, high = jnp.array([-10.0, -2.0]), jnp.array([0.5, 3.0])
+    raw = jnp.stack([jnp.linspace(-40, 40, 33)] * 2, 1)
+    under = high[None] - jax.nn.softplus(high[None] - raw)
+    soft = lambda raw: low[None] + jax.nn.softplus(high[None] - jax.nn.softplus(high[None] - raw) - low[None])
+    np.testing.assert_allclose(bounded(raw, low, high), low[None] + jax.nn.softplus(under - low[None]), atol=1e-5)
+    ours, theirs = (jax.grad(lambda raw, f=f: f(raw).sum())(raw) for f in (lambda r: bounded(r, low, high), soft))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def test_losses_by_hand():
     """One member, mean (0.5, 5), log-variance log 4: change 1.5 and reward 5 are off by 1 and 0."""
     model = constant([0.5], float(np.log(4)))

@@ -152,8 +152,10 @@ def each(nets: Member, x: jax.Array) -> Guess:
 def shared(nets: Member, x: jax.Array, key: jax.Array | None) -> Guess:
     """Every row [B, I] by one of K members, as many by each: K blocks of rows in order, or, with a key, any rows."""
     count, n = nets.low.shape[0], x.shape[0]
-    order = jnp.arange(n) if key is None else jr.permutation(key, n)
+    if key is not None:
+        order = jr.permutation(key, n)
+        back = jnp.argsort(order)
+        return jax.tree.map(lambda out: out[back], shared(nets, x[order], None))
     size = -(-n // count)
-    blocks = jnp.pad(x[order], ((0, size * count - n), (0, 0))).reshape(count, size, -1)
-    whole = jax.tree.map(lambda out: out.reshape(size * count, *out.shape[2:])[:n], each(nets, blocks))
-    return jax.tree.map(lambda out: jnp.zeros_like(out).at[order].set(out), whole) if key is not None else whole
+    blocks = jnp.pad(x, ((0, size * count - n), (0, 0))).reshape(count, size, -1)
+    return jax.tree.map(lambda out: out.reshape(size * count, *out.shape[2:])[:n], each(nets, blocks))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from stitchrl.nets.dense import Dense
+from stitchrl.nets.dense import Dense, swish
 
 LOW, HIGH = -10.0, 0.5  # first bounds of the log-variance
 
@@ -36,17 +36,17 @@ class Member(eqx.Module):
 
     def __call__(self, x: jax.Array) -> Guess:
         for layer in self.layers[:-1]:
-            x = jax.nn.silu(layer(x))
+            x = swish(layer(x))
         out, dim = self.layers[-1](x), self.low.shape[-1]
         end = out[..., -1] if self.ends else jnp.full(out.shape[:-1], -jnp.inf)
         return Guess(out[..., :dim], bounded(out[..., dim : 2 * dim], self.low, self.high), end)
 
 
 def bounded(raw: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """raw [..., D] softly between low [D] and high [D]."""
+    """raw [..., D] softly between low [D] and high [D], as log(e^low + e^high sigmoid(raw - high)): what two softplus
+    one after the other come to, at a third of their price."""
     low, high = (jnp.broadcast_to(x, raw.shape) for x in (low, high))
-    under = high - jax.nn.softplus(high - raw)
-    return low + jax.nn.softplus(under - low)
+    return jnp.log(jnp.exp(low) + jnp.exp(high) * jax.nn.sigmoid(raw - high))
 
 
 class Scale(eqx.Module):

@@ -58,6 +58,22 @@ def affine_backward(kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array, jax.
 affine.defvjp(affine_forward, affine_backward)
 
 
+@jax.custom_vjp
+def swish(x: jax.Array) -> jax.Array:
+    """x sigmoid(x), with a gradient that keeps x alone: JAX's keeps the sigmoid as well, and to read that back takes a
+    CPU longer than to make it anew."""
+    return x * jax.nn.sigmoid(x)
+
+
+def swish_backward(x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+    """g -> gradient of x."""
+    s = jax.nn.sigmoid(x)
+    return (g * (s + x * s * (1 - s)),)
+
+
+swish.defvjp(lambda x: (swish(x), x), swish_backward)
+
+
 def orthogonal(key: jax.Array, n_in: int, n_out: int, gain: float = 2**0.5) -> jax.Array:
     """gain x a uniformly random matrix with orthonormal rows or columns, [n_in, n_out].
 
