@@ -4,7 +4,7 @@
 
 Games of UCT against itself are recorded; a policy and a fast policy imitate them; the policy improves by playing
 against its past; a value learns from one position of each of its games. Then each part alone, in a search of 100
-simulations, plays 400 games against UCT of 100 simulations, 200 in each seat; what is left out is replaced by what UCT
+simulations, plays 300 games against UCT of 100 simulations, 150 in each seat; what is left out is replaced by what UCT
 has: an even prior, random roll-outs. All of it plays against itself without a part. A draw is half a win. One training;
 the 95 % intervals are over games.
 
@@ -45,13 +45,13 @@ GAME = envs.rules('connect_four')
 class Sizes:
     """How much of everything."""
 
-    games: int = 4096  # recorded
+    games: int = 2048  # recorded
     simulations: int = 256  # of a recorded move
-    steps: int = 6000  # updates of the imitation
-    rounds: int = 400  # of the policy gradient, 128 games each
-    positions: int = 65_536  # of as many games, for the value
-    updates: int = 6000  # of the value
-    seat: int = 200  # games in each seat
+    steps: int = 4000  # updates of the imitation
+    rounds: int = 200  # of the policy gradient, 128 games each
+    positions: int = 32_768  # of as many games, for the value
+    updates: int = 4000  # of the value
+    seat: int = 150  # games in each seat
 
 
 SMALL = Sizes(games=256, simulations=64, steps=500, rounds=20, positions=2048, updates=300, seat=20)

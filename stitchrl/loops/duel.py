@@ -22,10 +22,12 @@ class Games(NamedTuple):
     result: jax.Array  # [n], of player 0: 1 won, 0 drawn, -1 lost
 
 
-def duel(game: Game, ours: Policy, theirs: Policy, side: jax.Array, key: jax.Array) -> Games:
-    """n games in which `ours` moves as player side[i], [n] int32. Both policies see all positions."""
+def duel(game: Game, ours: Policy, theirs: Policy, side: jax.Array, key: jax.Array, boards: Any = None) -> Games:
+    """n games in which `ours` moves as player side[i], [n] int32. Both policies see all positions. boards: where the
+    games go on from, positions that are not over; None: the start."""
     n = len(side)
-    boards = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (n, *x.shape)), game.start())
+    if boards is None:
+        boards = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (n, *x.shape)), game.start())
 
     def move(carry: Any, t: jax.Array) -> tuple[Any, Any]:
         boards, over, result = carry
