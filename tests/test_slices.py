@@ -136,7 +136,8 @@ def test_an_array_that_declares_more_than_the_zip_holds_is_refused(tmp_path):
 
 def test_an_array_that_ends_behind_the_file_is_refused(tmp_path):
     path = longer(saved(tmp_path / 'r.npz', recorded([(2000, True)])), size=True)
-    refused(path, 'ends before the last row of actions')
+    # from Python 3.13 on zipfile refuses first: the entry would reach into the next one
+    refused(path, r'ends before the last row of actions|Overlapped entries')
 
 
 def longer(path, size):

@@ -40,7 +40,7 @@ def test_switches_that_are_off_do_nothing():
     action = agent.act((), OBS, jr.key(0))[0]
     np.testing.assert_array_equal(action, plain.act((), OBS, jr.key(0))[0])
     np.testing.assert_array_equal(agent.critic.net(OBS, action), plain.critic.net(OBS, action))
-    np.testing.assert_array_equal(slope(agent.actor.net), slope(plain.actor.net))
+    np.testing.assert_allclose(slope(agent.actor.net), slope(plain.actor.net), rtol=1e-6)  # another program
     assert isinstance(agent.actor.net, type(plain.actor.net))
 
 
