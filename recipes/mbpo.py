@@ -12,8 +12,8 @@ hopper_sac_ratio  SAC with as many updates as MBPO makes: what the updates do wi
 hopper_100k     the authors' settings: about 3,000 at 75,000 to 100,000 steps. For an accelerator, so not run by default
 
 Sizes are those of the preset `small`, for one core, with 4 updates a step; the authors take models of 4 x 200, 400
-roll-outs and 20 updates a step (10 on InvertedPendulum). Finished parts are kept in --runs and not trained again. Writes
-recipes/results/mbpo.json, a row per part, beside those that are there.
+roll-outs and 20 updates a step (10 on InvertedPendulum). Finished parts are kept in --runs and not trained again.
+Writes recipes/results/mbpo.json, a row per part, beside those that are there.
 """
 
 import argparse

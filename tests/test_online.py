@@ -187,6 +187,33 @@ def test_memory_begins_anew_with_every_episode(env):
     assert np.asarray(live.replay.counts()).tolist() == [[12, 12], [12, 12]]
 
 
+class Looker(Clock):
+    """Keeps what its last refresh saw: its number, the step, the rows there were, and the mean of their rewards."""
+
+    def refresh(self, data, key, t):
+        rows, count = data.history()
+        here = jnp.arange(len(rows.reward)) < count
+        mean = (rows.reward * here).sum() / count
+        return replace(self, weight=self.weight.at[:].set(jnp.stack([self.weight[0] + 1, t, count, mean])))
+
+    def update(self, batch, key, t):
+        return self, {'critic/loss': self.weight[2] * 0}
+
+
+@pytest.mark.parametrize('env', [DEVICE, Host('counting', partial(Counting, ((3, True), (3, False))), DEVICE.spec)])
+def test_agents_look_at_all_that_is_there_now_and_then(env):
+    """Before the first update, after 6 steps, and before every step that is a multiple of 8, on the device and beside
+    host environments; a run that is cut just before looks again."""
+    stream, live = streaming(env, algo=Looker(jnp.zeros((2, 4)), CFG), refresh=8)
+    for ticks, looked in ((3, [0, 0, 0]), (4, [1, 6, 6]), (8, [2, 8, 8]), (9, [3, 16, 16])):
+        now, _ = after(stream, live, ticks)
+        assert now.agents.weight[:, :3].tolist() == [looked] * 2
+    before, _ = after(stream, live, 8)
+    assert now.agents.weight[:, 3].tolist() == (before.replay.reward.sum(1) / 16).tolist()
+    cut, _ = after(stream, before, 9, first=8)
+    assert cut.agents.weight[:, :3].tolist() == [looked] * 2
+
+
 @pytest.mark.parametrize('mode', list(AutoresetMode))
 def test_memory_survives_every_way_of_resetting(mode):
     """Beside host environments, whatever their vector does at an end."""

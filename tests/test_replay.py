@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.core.types import Step
+from stitchrl.data.blend import Blend
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import Replay, memory
 from stitchrl.errors import UsageError
@@ -209,3 +210,27 @@ def test_memory_is_counted_without_making_it():
 def test_too_small_a_ring_is_refused():
     with pytest.raises(UsageError, match='a ring of 10 rows for 3 environments; each needs at least 4'):
         Replay.create(SPEC, 10, lanes=3)
+
+
+def test_the_history_is_every_step_in_the_order_it_was_taken():
+    """Two lanes, one of which waited once; then until the oldest are written over."""
+    ring, lanes, told = Replay.create(SPEC, 24, lanes=2), [Counter(0), Counter(1)], [[], []]
+    history = jax.jit(Replay.history)
+    for tick, ends in enumerate(('--', 't-', '-c', '--', '-t', 'c-', '--', '--', 't-', '--', '--', '--')):
+        valid = [True, tick != 3]
+        ring, steps = feed(ring, lanes, ends, valid)
+        for (obs, *_, after), _end in steps:
+            told[obs // 1000 - 1].append((obs, after))
+        rows, count = jax.device_get(history(ring))
+        kept = [lane[-n:] for lane, n in zip(told, ring.counts().tolist(), strict=True)]
+        expected = [step for both in zip(*kept, strict=False) for step in both]
+        found = np.stack([rows.obs[:count, 0], rows.next_obs[:count, 0]], 1)
+        np.testing.assert_array_equal(found, expected)
+    assert len(told[0]) > len(kept[0]), 'some are gone'
+
+
+def test_a_recording_and_a_ring_have_one_history():
+    data = Dataset.from_arrays(np.arange(4.0)[:, None], np.zeros(4, int), np.ones(4), np.arange(4) == 3)
+    ring, _ = feed(Replay.create(SPEC, 8), [Counter(0)], '-')
+    rows, count = Blend(data, ring, 0.5).history()
+    assert rows.obs[: int(count), 0].tolist() == [0, 1, 2, 3, 1000]
