@@ -2,14 +2,15 @@
 
     python recipes/mbpo.py [PART ...]
 
-inverted        InvertedPendulum-v5, 3 seeds, 10,000 steps. Score: mean of the last 5 evaluations of 20 episodes.
-                Mark: at least 900
+inverted          InvertedPendulum-v5, 3 seeds, 10,000 steps. Score: mean of the last 5 evaluations of 20 episodes.
+                  Mark: at least 900
+inverted_unlearned  the control: the same roll-outs of a model whose weights stay as they began. Must stay below
 inverted_learned  the same, but it also learns where the task ends
-hopper          Hopper-v5, 2 seeds, 20,000 steps, 5 episodes every 1,000 steps. Mark: the area under the curve, which
-                is the mean of all evaluations, above that of `hopper_sac`
-hopper_sac      SAC alone with the same networks, one update after a step
+hopper            Hopper-v5, 2 seeds, 20,000 steps, 5 episodes every 1,000 steps. Mark: the area under the curve, which
+                  is the mean of all evaluations, above that of `hopper_sac`
+hopper_sac        SAC alone with the same networks, one update after a step
 hopper_sac_ratio  SAC with as many updates as MBPO makes: what the updates do without a model
-hopper_100k     the authors' settings: about 3,000 at 75,000 to 100,000 steps. For an accelerator, so not run by default
+hopper_100k       the authors' settings: about 3,000 at 75,000 to 100,000 steps. For an accelerator, so not run by default
 
 Sizes are those of the preset `small`, for one core, with 4 updates a step; the authors take models of 4 x 200, 400
 roll-outs and 20 updates a step (10 on InvertedPendulum). Finished parts are kept in --runs and not trained again.
@@ -45,6 +46,7 @@ SAC = HOPPER | {'hidden': (128, 128), 'target_entropy': -1.0}
 MODELLED = HOPPER | {'preset': 'small', 'target_entropy': -1.0, 'ends': 'hopper', 'ratio': 4.0, 'refresh': 1000}
 PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     'inverted': ('mbpo', INVERTED | {'ends': 'inverted_pendulum'}),
+    'inverted_unlearned': ('mbpo', INVERTED | {'ends': 'inverted_pendulum', 'model_lr': 0.0}),
     'inverted_learned': ('mbpo', INVERTED),
     'hopper': ('mbpo', MODELLED),
     'hopper_sac': ('sac', SAC),
@@ -87,6 +89,8 @@ def verdicts(parts: dict[str, Any]) -> dict[str, bool]:
     for part in ('inverted', 'inverted_learned'):
         if part in parts:
             told[f'{part}: at least {MARK}'] = bool(np.mean(parts[part]['per_seed']) >= MARK)
+    if 'inverted_unlearned' in parts:
+        told[f'inverted_unlearned: below {MARK}'] = bool(np.mean(parts['inverted_unlearned']['per_seed']) < MARK)
     for other in ('hopper_sac', 'hopper_sac_ratio'):
         if {'hopper', other} <= set(parts):
             told[f'hopper: area above {other}'] = parts['hopper']['area'] > parts[other]['area']
