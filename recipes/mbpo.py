@@ -10,7 +10,7 @@ hopper            Hopper-v5, 2 seeds, 20,000 steps, 5 episodes every 1,000 steps
                   is the mean of all evaluations, above that of `hopper_sac`
 hopper_sac        SAC alone with the same networks, one update after a step
 hopper_sac_ratio  SAC with as many updates as MBPO makes: what the updates do without a model
-hopper_100k       the authors' settings: about 3,000 at 75,000 to 100,000 steps. For an accelerator, so not run by default
+hopper_100k       the authors' settings: about 3,000 at 75,000 to 100,000 steps. For an accelerator, not run by default
 
 Sizes are those of the preset `small`, for one core, with 4 updates a step; the authors take models of 4 x 200, 400
 roll-outs and 20 updates a step (10 on InvertedPendulum). Finished parts are kept in --runs and not trained again.
