@@ -3,6 +3,7 @@
 import numpy as np
 import tiny
 
+from stitchrl import envs
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.config import to_json
 from stitchrl.data.check import fingerprint
@@ -57,6 +58,22 @@ def run(folder, algo='iql', data=None, scores=(0.4, 0.6, 0.5), env=MAZE, success
     for step in (4, 8, 12):
         log(made, step, scores, success, algo)
     made.status(state, '' if state == 'finished' else 'SIGTERM after update 12')
+    return made
+
+
+def game_run(folder):
+    """A run of two agents that learned nothing of tic-tac-toe, judged against random play."""
+    folder.mkdir()
+    made, spec = RunDir(folder), envs.rules('tictactoe').spec
+    agents = tiny.agents('alphazero', spec, 2, game='tictactoe', filters=4, side=3, hidden=(8,), judged=20)
+    settings = Settings(None, env='tictactoe', eval_env='tictactoe/random', seeds=2)
+    made.write('config.json', {'algo': 'alphazero', 'config': to_json(agents.cfg), 'settings': to_json(settings)})
+    made.write('system.json', system())
+    (folder / 'command.txt').write_text('stitch train alphazero --env tictactoe\n')
+    policy.save(made.policy, 'alphazero', agents, Boundary.blank(spec), spec)
+    for step in (4, 8, 12):
+        log(made, step, (0.4, 0.6), True, 'bc')
+    made.status('finished', '')
     return made
 
 

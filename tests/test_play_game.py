@@ -3,19 +3,14 @@
 import io
 import json
 
+import fakes
 import pytest
-import tiny
 
 from stitchrl import envs
 from stitchrl.cli import main
 from stitchrl.cli.play_game import Seat, Thought
-from stitchrl.core.boundary import Boundary
-from stitchrl.core.config import to_json
 from stitchrl.envs.board import ConnectFour, TicTacToe
-from stitchrl.loops.settings import Settings
 from stitchrl.report import stones
-from stitchrl.runs import policy
-from stitchrl.runs.directory import RunDir
 
 pytestmark = pytest.mark.usefixtures('quick_compiles')
 GAME = TicTacToe.create()
@@ -99,15 +94,7 @@ def test_against_uct_from_a_pipe(monkeypatch, capsys):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of two agents that learned nothing."""
-    made, made_of = RunDir(tmp_path / 'zero'), {'filters': 4, 'side': 3, 'hidden': (8,), 'judged': 20}
-    made.path.mkdir()
-    agents = tiny.agents('alphazero', GAME.spec, 2, game='tictactoe', **made_of)
-    settings = Settings(None, env='tictactoe', eval_env='tictactoe/random', seeds=2)
-    made.write('config.json', {'algo': 'alphazero', 'config': to_json(agents.cfg), 'settings': to_json(settings)})
-    policy.save(made.policy, 'alphazero', agents, Boundary.blank(GAME.spec), GAME.spec)
-    made.status('finished', '')
-    return made
+    return fakes.game_run(tmp_path / 'zero')
 
 
 def test_against_a_run(monkeypatch, capsys, run):

@@ -6,6 +6,7 @@ ways that strict JAX forbids, so what is traced of it is traced with promotion a
 
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from itertools import count
 from typing import Any
 
@@ -48,7 +49,7 @@ class Pgx(Game):
         if name not in KNOWN:
             raise UsageError(f'{name!r} is no game of pgx for two with stones{meant(name, KNOWN)}')
         try:
-            import pgx
+            pgx = import_module('pgx')
         except ImportError as error:
             raise MissingExtra('this game is one of pgx; install it with: pip install "stitchrl[games]"') from error
         env = pgx.make(name)

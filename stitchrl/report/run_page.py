@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchrl.errors import StitchError
-from stitchrl.report import figures, page, recording, unplayed, value, video
+from stitchrl.report import figures, ladder, page, recording, unplayed, value, video
 from stitchrl.report.behaviour import behaviour, imitation
 from stitchrl.report.compare import entry, learned, warnings
 from stitchrl.report.rollout import Played, play
@@ -39,7 +39,10 @@ def write(run: RunDir, request: Request) -> Path:
     here, played = games(run, request)
     sections = [learning(judged, algo)] if judged else []
     sections += [part for part in [unplayed.section(run)] if part is not None]
-    sections += [health(metrics, here, played, algo), films(here, played)]
+    if isinstance(here, Stage) and request.episodes > 0 and ladder.climbs(here):
+        sections += ladder.sections(here, request.episodes)
+    else:
+        sections += [health(metrics, here, played, algo), films(here, played)]
     sections += [] if known is None else [data(judged, known)]
     return page.write(
         request.out or run.path / 'report.html',
@@ -80,6 +83,8 @@ def games(run: RunDir, request: Request) -> tuple[Stage | str, Played | None]:
         if request.env is not None:
             raise
         return str(error), None
+    if ladder.climbs(here):
+        return here, None  # its games are of another kind
     return here, play(here.agents, here.boundary, here.env, 0, request.episodes, value.needed(here))
 
 
