@@ -38,7 +38,7 @@ SIZES = {
     'iterations': 5,
     'particles': 5,
 }
-TURNS, PLANS, MARK = 3, 2, 5.0
+TURNS, PLANS, MARK = 2, 2, 5.0
 ROWS, BATCH, UPDATES, RATE = 5000, 256, 100, 0.85  # of training
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,16 @@ class Screen:
             ),
         ]
         return [(heading, names) for heading, names in groups if names]
+
+
+def hints(session: Any, run: Path) -> list[str]:
+    """What to do with a run that is done: only what can be done with its policies."""
+    import jax
+
+    agent = jax.eval_shape(session.work.new)
+    remembers = jax.tree.leaves(jax.eval_shape(lambda: agent.remember(1)))
+    alone = session.work.stream is None and not remembers
+    found = [f'stitch eval {run} --offline' if alone else f'stitch eval {run}']
+    found += [f'stitch plan {run}'] if hasattr(agent, 'model') else []
+    found.append(f'stitch report {run}')
+    return found + ([] if remembers else [f'stitch export {run} OUT'])

@@ -123,7 +123,7 @@ def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) 
 def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> int:
     """Show the training from update `step` on to its end, then the result and what to do next."""
     from stitchrl.api import Run
-    from stitchrl.cli.screen import Screen
+    from stitchrl.cli.screen import Screen, hints
 
     unit = 'updates' if session.work.stream is None else 'steps'
     screen = Screen(session.algo, session.work.total, session.settings.seeds, False if as_json else None, unit)
@@ -143,8 +143,7 @@ def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> 
         f'{field}, mean of the last 5 evaluations: {score}' if judged else 'not judged: no --eval-env and no --env'
     )
     screen.say(f'run: {run.path}')
-    judge = f'stitch eval {run.path} --offline' if session.work.stream is None else f'stitch eval {run.path}'
-    screen.say(f'next: {judge}   |   stitch report {run.path}   |   stitch export {run.path} OUT')
+    screen.say(f'next: {"   |   ".join(hints(session, run.path))}')
     return 0
 
 
