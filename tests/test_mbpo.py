@@ -12,6 +12,7 @@ from toy_models import ONE, THREE, Line
 
 from stitchrl.algos.modelled.mbpo import MBPO, Config, planned
 from stitchrl.algos.online.sac import SAC
+from stitchrl.api import train
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
@@ -215,3 +216,10 @@ def test_a_run_that_was_cut_comes_to_the_same():
     assert isinstance(whole.agents.model, Dynamics)
     other = after(Stream(env, boundary, None, plan, 60, 1), live, 0, 14, 2)
     assert not np.array_equal(other.agents.pool.rows.obs, whole.agents.pool.rows.obs)
+
+
+def test_agents_that_do_not_fit_are_refused_before_anything_starts(tmp_path):
+    """The authors' roll-outs on Hopper, a hundred thousand times."""
+    with pytest.raises(UsageError, match=r'5 agents of mbpo take .* GB .* fewer --seeds or smaller settings'):
+        train('mbpo', env='pendulum/swingup', preset='hopper', ends='never', keep=100_000, out=str(tmp_path / 'run'))
+    assert not (tmp_path / 'run').exists()

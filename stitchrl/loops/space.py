@@ -1,6 +1,8 @@
-"""How much memory there is."""
+"""How much memory there is, and how much something takes."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -16,3 +18,8 @@ def free() -> int:
         return int(rows['MemAvailable'].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
+def size(make: Callable[[], Any]) -> int:
+    """Bytes of the arrays that `make()` would make, from their shapes alone."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(make)))

@@ -22,7 +22,7 @@ from stitchrl.loops.online import Live
 from stitchrl.loops.plan import Plan
 from stitchrl.loops.reading import Reading, admit
 from stitchrl.loops.settings import Settings
-from stitchrl.loops.space import free
+from stitchrl.loops.space import free, size
 from stitchrl.loops.stream import Stream
 from stitchrl.runs.policy import without_optimisers
 
@@ -57,6 +57,7 @@ class Work:
             self.spec = world.spec
             self.boundary = self.begun[1] or Boundary.without_data(self.spec, cfg.normalise, cfg.reward)
         self.stream = self.enter(world) if self.online else None
+        self.fits(size(self.new), f'{settings.seeds} agents of {name} take', 'take fewer --seeds or smaller settings')
 
     def take(self, data: Dataset) -> Boundary:
         """Keep the part of the recording that is learned from, and fit the boundary to it."""
@@ -79,10 +80,10 @@ class Work:
         self.fits(self.data.bytes, f'a buffer of {rows:,} rows takes', 'take fewer --buffer-rows')
         return boundary
 
-    def fits(self, size: int, what: str, fix: str) -> None:
-        """UsageError unless there is memory for `size` bytes."""
-        if size > free():
-            raise UsageError(f'{what} {size / 1e9:.1f} GB and {free() / 1e9:.1f} GB are free; {fix}')
+    def fits(self, needed: int, what: str, fix: str) -> None:
+        """UsageError unless there is memory for `needed` bytes."""
+        if needed > free():
+            raise UsageError(f'{what} {needed / 1e9:.1f} GB and {free() / 1e9:.1f} GB are free; {fix}')
 
     def enter(self, world: Any) -> Stream:
         """The environment to learn in. UsageError where there is none, or no memory for what it will show."""
