@@ -12,7 +12,7 @@ connect_four  100 simulations against UCT with 400, 400 games. Expected: the low
               rung of a ladder; afterwards the last network against each of its earlier ones, and against UCT with
               more simulations.
 
-Training ends after so many minutes or with its last step. The run is kept in --out and can be resumed.
+Training ends after so many minutes or with its last step. The run is kept in --out, and the same command goes on there.
 Writes recipes/results/alphazero.json.
 """
 
@@ -29,9 +29,11 @@ import numpy as np
 
 from stitchrl import api, envs
 from stitchrl.envs.versus import opponent
+from stitchrl.loops.launch import resume
 from stitchrl.loops.match import Mover, play_match
+from stitchrl.recordings import load_checked
 from stitchrl.report.statistics import wilson
-from stitchrl.runs.directory import system
+from stitchrl.runs.directory import RunDir, system
 
 RESULT = Path(__file__).parent / 'results' / 'alphazero.json'
 
@@ -84,30 +86,43 @@ def alone(agents: Any) -> Any:
     return jax.tree.map(lambda x: jnp.array(x[0], copy=True), agents)
 
 
-def climb(title: str, minutes: float, seed: int, out: str | None) -> tuple[list[dict[str, Any]], list[Any], Judge]:
-    """Train, and judge at every rung: the rungs and the agents at them, the first as it began."""
+def sat_down(title: str, seed: int, out: Path) -> tuple[Any, Any, int, list[dict[str, Any]]]:
+    """(session, its state, the move to go on from, the rungs of before): a new run, or the one that lies in `out`."""
+    if not out.exists():
+        session = api.session('alphazero', None, TASKS[title].preset, title, seed=seed, out=str(out))
+        return session, session.fresh(), 0, []
+    session, state, step = resume(RunDir(out), load_checked, print)
+    told = json.loads(RESULT.read_text()).get(title, {}) if RESULT.exists() else {}
+    return session, state, step, [row for row in told.get('ladder', []) if row['moves'] <= step]
+
+
+def climb(title: str, minutes: float, seed: int, out: Path) -> tuple[list[dict[str, Any]], list[Any], Judge]:
+    """Train, and judge at every rung: the rungs, and the agents at those of this session behind one that has learned
+    nothing."""
     task, judge, begun = TASKS[title], Judge(title), time.time()
-    session = api.session('alphazero', None, task.preset, title, seed=seed, out=out)
-    state = session.fresh()
-    agents, rungs, every = [alone(state.agents)], [], session.work.total / task.rungs
+    session, state, step, rungs = sat_down(title, seed, out)
+    agents, every = [alone(session.work.new())], session.work.total / task.rungs
+    before = rungs[-1]['minutes'] if rungs else 0.0
 
     def rung(step: int) -> None:
-        row = {'moves': step, 'minutes': (time.time() - begun) / 60}
+        row = {'moves': step, 'minutes': before + (time.time() - begun) / 60}
         rungs.append(row | judge.match(judge.ours(agents[-1]), judge.other(task.opponent), 100))
         print(f'{title} {json.dumps(rungs[-1])}', flush=True)
 
-    rung(0)
-    for part in session.go(state):
-        over = time.time() - begun > 60 * minutes
-        if over or part.step >= every * len(agents):
+    if not rungs:
+        rung(0)
+    for part in session.go(state, step):
+        over = time.time() - begun > 60 * minutes and session.work.due(part.step)  # and so it is saved
+        if over or part.step == session.work.total or part.step // every > step // every:
             agents.append(alone(part.agents))
             rung(part.step)
+        step = part.step
         if over:
             break
     return rungs, agents, judge
 
 
-def play(title: str, minutes: float, seed: int, out: str | None) -> dict[str, Any]:
+def play(title: str, minutes: float, seed: int, out: Path) -> dict[str, Any]:
     """The whole experiment."""
     task = TASKS[title]
     rungs, agents, judge = climb(title, minutes, seed, out)
@@ -130,9 +145,9 @@ def main() -> None:
     parser.add_argument('--game', choices=TASKS, required=True)
     parser.add_argument('--minutes', type=float, default=45.0, help='of training and of climbing the ladder, at most')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', help='folder of the run')
+    parser.add_argument('--out', type=Path, help='folder of the run; one that is there goes on')
     args = parser.parse_args()
-    row = play(args.game, args.minutes, args.seed, args.out)
+    row = play(args.game, args.minutes, args.seed, args.out or Path(f'runs/alphazero-{args.game}'))
     command = f'python recipes/alphazero.py --game {args.game} --minutes {args.minutes:g} --seed {args.seed}'
     told = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     told[args.game] = {'command': command, 'system': system()} | row
