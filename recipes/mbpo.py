@@ -105,7 +105,7 @@ def main() -> None:
     args = parser.parse_args()
     for part in args.parts or [part for part in PARTS if part not in LATER]:
         done = outcome(part, *obtain(part, args.runs))
-        table = json.loads(RESULT.read_text()) if RESULT.is_file() else {'parts': {}}
+        table: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {'parts': {}}
         table['command'], table['system'] = 'python recipes/mbpo.py', system()
         table['parts'][part] = done
         table['marks'] = verdicts(table['parts'])

@@ -387,10 +387,10 @@ def test_what_is_selected_by_return_is_selected_by_shuffled_rewards(recording, t
         (12, 4, 1e12, (4, 4)),
         (12, None, 1e12, (12, 12)),
         (50_000, None, 1e12, (2500, 2500)),
-        (50_000, None, 1, (50, 2500)),
-        (1000, 120, 1, (40, 120)),
-        (1000, 101, 1, (34, 102)),
-        (100, 5000, 1, (50, 100)),
+        (50_000, None, 1, (10, 2500)),
+        (1000, 120, 1, (10, 120)),
+        (1000, 101, 1, (10, 110)),
+        (100, 5000, 1, (10, 100)),
     ],
 )
 def test_chunks_fit_between_evaluations(recording, tmp_path, monkeypatch, steps, every, rate, expected):
