@@ -1,13 +1,13 @@
 """MBPO: seconds of processor per 1,000 steps of the environment.
 
-    python benchmarks/mbpo.py [--peer PYTHON] [--rounds 2] [--json FILE]
+    python benchmarks/mbpo.py [--peer PYTHON] [--small] [--rounds 2] [--json FILE]
 
 The authors' sizes on Hopper: 7 members of 4 x 200, 5 elites, 250 steps between fits, 400 roll-outs of one step and 20
 updates of SAC (2 x 256, batch 256) after each step. The world is linear, of Hopper's sizes, and costs next to nothing.
 A round is a fit of 10 epochs to what was seen (5,000 random steps and those after them), its roll-outs, and the updates
 until the next fit; the first, which compiles, does not count. Time is that of the processor, one thread, so that it
 says little about what else runs. --peer names the Python of an environment that has mbrl-lib, whose own MBPO is given
-the same sizes, turn and turn about.                                          Mark: at least 4 times as fast
+the same sizes, turn and turn about. --small takes the sizes of the preset `small`.   Mark: at least 4 times as fast
 """
 
 import argparse
@@ -33,6 +33,7 @@ SIZES = {
     'rollouts': 100_000,
     'ratio': 20,
 }
+SMALL = SIZES | {'layers': 2, 'width': 128, 'members': 5, 'elites': 3, 'hidden': 128, 'rollouts': 10_000, 'ratio': 8}
 TURNS, MARK = 2, 4.0
 
 
@@ -83,11 +84,12 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--peer', metavar='PYTHON', help='of an environment that has mbrl-lib')
+    parser.add_argument('--small', action='store_true')
     parser.add_argument('--rounds', type=int, default=2)
     parser.add_argument('--turns', type=int, default=TURNS)
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
-    size, here = SIZES | {'rounds': args.rounds}, Path(__file__)
+    size, here = (SMALL if args.small else SIZES) | {'rounds': args.rounds}, Path(__file__)
     own, peer = [], []
     for _ in range(args.turns):
         own += side(sys.executable, str(here), size)
@@ -100,7 +102,7 @@ def main() -> None:
         ratio = statistics.median(peer) / statistics.median(own)
         theirs = {'seconds_per_1000_steps': per_1000(peer), 'rounds': [round(x, 2) for x in peer]}
         result['mbrl_lib'] = theirs | {'ratio': round(ratio, 2), 'reached': ratio >= MARK}
-    command = f'python benchmarks/mbpo.py --rounds {args.rounds} --turns {args.turns}'
+    command = f'python benchmarks/mbpo.py{" --small" if args.small else ""} --rounds {args.rounds} --turns {args.turns}'
     command += ' --peer PYTHON' if args.peer else ''
     table = {'command': command, 'load': os.getloadavg()[0], 'system': system(), 'sizes': size, 'result': result}
     if args.json:
