@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import conformance
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -16,6 +17,7 @@ from stitchrl.envs.board import TicTacToe
 from stitchrl.errors import UsageError
 from stitchrl.loops import apprentice
 from stitchrl.loops.duel import duel, flat
+from stitchrl.runs import checkpoint
 
 pytestmark = pytest.mark.usefixtures('quick_compiles')
 GAME = TicTacToe.create()
@@ -176,3 +178,41 @@ def test_it_acts_by_search(taught):
 def test_what_it_cannot_be(spec, changes, told):
     with pytest.raises(UsageError, match=told):
         AlphaGo.create(spec, replace(SMALL, **changes), jr.key(0))
+
+
+def batch_of(seed, n=16):
+    """Random positions, moves and outcomes."""
+    rng = np.random.default_rng(seed)
+    moves = np.eye(9)[rng.integers(0, 9, n)]
+    seen = rng.integers(0, 2, (n, 2, 3, 3))
+    outcome, weight = rng.integers(-1, 2, n), rng.integers(0, 2, n)
+    as_float = lambda x: jnp.asarray(x, jnp.float32)
+    return Position(
+        as_float(seen), jnp.ones((n, 9), bool), as_float(moves), jnp.zeros(n), as_float(outcome), as_float(weight)
+    )
+
+
+def all_steps(agent, batch):
+    """One step of each kind."""
+    agent, _ = agent.update(batch, jr.key(0), jnp.int32(0))
+    agent, _ = agent.improve(batch)
+    return agent.appraise(batch)[0]
+
+
+def test_what_every_algorithm_owes(tmp_path):
+    """Agents side by side learn as each alone does, give their buffers away, go on bit for bit from a checkpoint."""
+    made = jax.jit(jax.vmap(lambda key: AlphaGo.create(GAME.spec, SMALL, key)))(jr.split(jr.key(0), 3))
+    alone, many = jax.jit(all_steps, donate_argnums=0), jax.jit(jax.vmap(all_steps, (0, None)))
+    of = lambda agents, i: jax.tree.map(lambda x: jnp.array(x[i], copy=True), agents)
+    one, three = of(made, 2), made
+    for seed in range(3):
+        one, three = alone(one, batch_of(seed)), many(three, batch_of(seed))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), of(three, 2), one)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(three))
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), three.value.net, made.value.net)
+    assert all(jax.tree.leaves(moved)), 'every weight of it learns'
+    path = checkpoint.save(tmp_path, 3, one)
+    _, restored = checkpoint.load(path, lambda step: jax.eval_shape(lambda: of(made, 2)))
+    again, unbroken = alone(restored, batch_of(3)), alone(one, batch_of(3))
+    assert conformance.same(again, unbroken)
+    assert not conformance.same(again, alone(of(made, 2), batch_of(3)))

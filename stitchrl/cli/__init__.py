@@ -11,7 +11,7 @@ VERBS = {
     'train': ('stitchrl.cli.train', 'learn a policy from a recording'),
     'resume': ('stitchrl.cli.resume', 'go on with a run that stopped'),
     'eval': ('stitchrl.cli.evaluate', 'judge the policies of a run: let them play, or by a recording alone'),
-    'play': ('stitchrl.cli.play', 'an episode as a picture that moves, without a display'),
+    'play': ('stitchrl.cli.play', 'an episode as a picture that moves, without a display; or a game against you'),
     'report': ('stitchrl.cli.report', 'a run as one page: verdict, curves, value health, films, data'),
     'plan': ('stitchrl.cli.plan', 'plan with the model of a run, and see how well it foresees'),
     'export': ('stitchrl.cli.export', 'take the policy away: NumPy, StableHLO or ONNX'),
