@@ -69,7 +69,7 @@ class Hooks(Env):
         """Episodes begin anywhere, or in the middle."""
         inside = PointMaze.from_text(HOOKS, STEPS)
         cells = np.argwhere(~np.asarray(inside.walls))[:, ::-1] + 0.5
-        return cls(inside, jnp.asarray(cells, jnp.float32) if anywhere else MIDDLE[None], inside.spec)
+        return cls(maze=inside, free=jnp.asarray(cells, jnp.float32) if anywhere else MIDDLE[None], spec=inside.spec)
 
     def reset(self, key: jax.Array) -> State:
         k_cell, k_place = jr.split(key)

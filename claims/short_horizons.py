@@ -49,8 +49,9 @@ def fitted(rows, key):
 
 
 def learned():
-    """SEEDS ensembles from recordings of their own, every leaf [SEEDS, ...]."""
-    rows = [rows_of(Dataset.from_columns(random_transitions(ENV, jr.key(37 + s), ROWS))) for s in range(SEEDS)]
+    """SEEDS ensembles from recordings of their own, in the agents' units, every leaf [SEEDS, ...]."""
+    recorded = lambda s: Dataset.from_columns(random_transitions(ENV, jr.key(37 + s), ROWS))
+    rows = [rows_of(BOUNDARY.inward(recorded(s))) for s in range(SEEDS)]
     rows = jax.tree.map(lambda *x: jnp.stack([one[:ROWS] for one in x]), *rows)
     return jax.vmap(fitted)(rows, jr.split(jr.key(37), SEEDS))
 
