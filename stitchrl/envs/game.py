@@ -51,8 +51,8 @@ class Game(Env):
 
     @abstractmethod
     def play(self, board: Any, action: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
-        """A legal move: the position after it, seen by the other player, 1.0 if the move wins and else 0.0,
-        and whether the game is over."""
+        """A legal move: the position after it, seen by the other player; 1.0 where it wins for who moved, -1.0 where it
+        loses (as to pass may in Go), else 0.0; and whether the game is over."""
 
     @abstractmethod
     def legal(self, board: Any) -> jax.Array:
