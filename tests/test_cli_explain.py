@@ -40,6 +40,7 @@ def test_help_and_the_table_of_verbs(capsys):
         (['--json', 'iql'], 'the algorithm comes first: stitch explain ALGO --json iql'),
         (['iql', '--preset', 'none'], "no preset 'none'"),
         (['td3_bc', '--actions', 'discrete'], 'td3_bc needs continuous actions'),
+        (['alphazero'], 'learns from its own games'),
     ],
 )
 def test_wrong_words(argv, words):

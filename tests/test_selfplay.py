@@ -162,6 +162,11 @@ def test_its_policy_plays_from_what_is_seen(whole):
         state = GAME.step(state, jnp.int32(action), jr.key(0))
 
 
+def test_an_export_without_the_rules_is_refused(whole, tmp_path):
+    with pytest.raises(UsageError, match='searches by the rules of its game'):
+        api.Run(whole.run.path).export(tmp_path / 'exported')
+
+
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(whole, tmp_path):
     session = started(tmp_path / 'stopped')
     for part in session.go(session.fresh()):

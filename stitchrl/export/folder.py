@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from stitchrl import __version__
+from stitchrl.algos import PLAYERS
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.spec import Spec
 from stitchrl.data.formats.write import whole
@@ -59,6 +60,11 @@ def export(source: str | Path, out: str | Path, to: str, seed: int = 0) -> dict[
         raise UsageError(f'{out}: {what}')
     algo, agents, boundary, spec = policy.load_all(policy.inside(source))
     mine, about = Policy(agents, boundary, spec, seed), {'kind': to, 'format': runner.FORMAT, 'algo': algo}
+    if algo in PLAYERS:
+        raise UsageError(
+            f'{algo} searches by the rules of its game, which no export holds; '
+            'play it from the run, by stitchrl.load_policy'
+        )
     if jax.tree.leaves(mine.memory):
         raise UsageError(f'{algo} remembers earlier steps; only policies of the last observation can be exported')
     about |= {'seed': seed, 'spec': spec.to_json()} | origin(to)
