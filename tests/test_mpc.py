@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +13,6 @@ import pytest
 import tiny
 
 from stitchrl import api
-from stitchrl.algos.modelled.mpc import MPC
 from stitchrl.cli import main
 from stitchrl.cli.plan import planning
 from stitchrl.core.boundary import Boundary
@@ -18,7 +20,6 @@ from stitchrl.errors import UsageError
 from stitchrl.loops import work as module
 from stitchrl.loops.launch import begin, resume
 from stitchrl.loops.settings import Settings, configure
-from stitchrl.models.model import Valued
 from stitchrl.report.stage import Stage
 from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir
@@ -26,7 +27,7 @@ from stitchrl.runs.policy import Policy
 
 pytestmark = [pytest.mark.nans, pytest.mark.usefixtures('quick_compiles')]
 SMALL = {'hidden': (8,), 'members': 2, 'elites': 2, 'horizon': 3, 'particles': 2, 'samples': 8, 'batch': 4}
-FITS = {'refresh': 10, 'epochs': 2}
+FITS = {'refresh': 8, 'epochs': 2}
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,8 @@ def small_chunks(monkeypatch):
 def started(out, algo='mpc', **settings):
     """A run that acts in the cart-pole world, whose actions are discrete."""
     cfg = configure(algo, 'default', SMALL | FITS | {'steps': 32})
-    own = {'env': 'cartpole/upright', 'lanes': 2, 'random_steps': 16, 'every': 16, 'seeds': 2, 'eval_episodes': 2}
+    own = {'env': 'cartpole/upright', 'lanes': 2, 'random_steps': 16, 'ratio': 0.5}  # pieces of four ticks, all of them
+    own |= {'every': 16, 'seeds': 2, 'eval_episodes': 2}
     return begin(algo, cfg, Settings(**{**own, **settings, 'out': str(out)}), None, None, ['train', algo])
 
 
@@ -87,10 +89,10 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(tmp_path, online):
 
 
 def test_it_looks_back_when_it_is_time_and_learns_nowhere_else(online):
-    """Fits before steps 16, 20 and 30: updates in between measure the model as it is."""
+    """Fits before steps 16 and 24: updates in between measure the model as it is."""
     session, agents = online, newest(online)[1].agents
-    assert [t for t in range(17) if session.work.stream.plan.refreshes(t)] == [8, 10, 15]
-    np.testing.assert_array_equal(agents.model.members.opt.count, [120, 120])  # three fits, two epochs of 20 updates
+    assert [t for t in range(16) if session.work.stream.plan.refreshes(t)] == [8, 12]
+    np.testing.assert_array_equal(agents.model.members.opt.count, [80, 80])  # two fits, two epochs of 20 updates
     rows = session.run.rows('metrics.jsonl')
     assert {'model/loss', 'model/mse', 'model/apart'} <= rows[-1].keys()
 
@@ -132,15 +134,45 @@ def test_what_cannot_be_done_with_it_says_so(offline, tmp_path):
     assert not (tmp_path / 'no').exists()
 
 
-def test_a_value_behind_the_plan(offline):
-    """The example of docs/planning.md: a critic of the same recording says what comes after the horizon."""
-    run, data = offline
-    near, critic = run.policy(), Policy(tiny.agents('iql', data.spec), Boundary.blank(data.spec), data.spec)
-    far = MPC.of(Valued(near.agents.model, critic.agents.value.net), near.agents.planner, near.agents.cfg)
+def run_example(heading, folder):
+    """The Python under a heading of docs/planning.md, run; its names."""
+    text = (Path(__file__).parents[1] / 'docs' / 'planning.md').read_text()
+    (folder / 'example.py').write_text(text.split(f'## {heading}\n')[1].split('```python\n')[1].split('```')[0])
+    return runpy.run_path(str(folder / 'example.py'))
+
+
+def test_the_example_of_a_value_behind_the_plan(monkeypatch, tmp_path):
+    """As it stands in the docs, with agents that have learned nothing: the critic says what the model's state is
+    worth."""
+    spec = tiny.dataset().spec
+
+    def train(algo, data, **settings):
+        small = {name: value for name, value in SMALL.items() if algo == 'mpc' and name != 'horizon'}
+        agents = tiny.agents(algo, spec, **small | {'hidden': (8,)} | settings)
+        return SimpleNamespace(policy=lambda: Policy(agents, Boundary.blank(spec), spec))
+
+    monkeypatch.setattr('stitchrl.load', lambda path: tiny.dataset())
+    monkeypatch.setattr('stitchrl.train', train)
+    names = run_example('What comes after the horizon', tmp_path)
     obs = jnp.ones((4, 3))
-    value = jax.vmap(lambda model: model.value(obs))(far.model)
-    np.testing.assert_allclose(value[0], jax.vmap(lambda net: net(obs))(critic.agents.value.net)[0])
-    assert Policy(far, near.boundary, near.spec)(np.ones(3, np.float32)).shape == (2,)
+    value = jax.vmap(lambda model: model.value(obs))(names['far'].agents.model)
+    np.testing.assert_allclose(value, jax.vmap(lambda net: net(obs))(names['critic'].value.net))
+    assert names['far'](np.ones(3, np.float32)).shape == (2,)
+
+
+def test_the_example_of_the_ladder(monkeypatch, tmp_path):
+    """As it stands in the docs, up to where training would begin: when each fits, and how long it follows a plan."""
+    sessions = []
+
+    def train(algo, **settings):
+        sessions.append(api.session(algo, out=str(tmp_path / str(len(sessions))), **settings))
+        return SimpleNamespace(score=lambda field: field)
+
+    monkeypatch.setattr('stitchrl.train', train)
+    run_example('The ladder', tmp_path)
+    fits = [[t for t in range(1000) if session.work.stream.plan.refreshes(t)] for session in sessions]
+    assert fits == [[200], [200, 400, 600, 800], [200, 400, 600, 800]]
+    assert [session.cfg.replan for session in sessions] == [1, 10, 1]
 
 
 @pytest.mark.parametrize('options', [[], ['--planner', 'exhaustive', '--horizon', '2', '--replan', '2']])
@@ -169,8 +201,20 @@ def test_plan_refuses(online, capsys, options, said):
     assert said in capsys.readouterr().err
 
 
-def test_a_run_without_a_model_cannot_be_planned_with():
+def staged(algo, **settings):
+    """Agents of an algorithm in a place that has only a space."""
     spec = tiny.dataset().spec
-    place = Stage(tiny.agents('bc', spec), Boundary.blank(spec), None, 'nowhere')
+    return Stage(tiny.agents(algo, spec, **settings), Boundary.blank(spec), SimpleNamespace(spec=spec), 'nowhere')
+
+
+def test_a_run_without_a_model_cannot_be_planned_with():
     with pytest.raises(UsageError, match='holds no model of the world'):
-        planning(place, argparse.Namespace(run='runs/bc-0001'))
+        planning(staged('bc'), argparse.Namespace(run='runs/bc-0001'))
+
+
+def test_the_model_of_another_algorithm_is_planned_with():
+    place = staged('mbpo', model_hidden=(8,), members=2, elites=2, rollouts=8, gamma=0.9)
+    options = {'planner': 'cem', 'horizon': 2, 'replan': None, 'samples': 8, 'iterations': 2, 'particles': 2}
+    agents = planning(place, argparse.Namespace(run='runs/mbpo-0001', **options))
+    assert (agents.cfg.gamma, agents.planner.gamma, agents.planner.samples) == (0.9, 0.9, 8)
+    assert Policy(agents, place.boundary, tiny.dataset().spec)(np.ones(3, np.float32)).shape == (2,)

@@ -134,7 +134,7 @@ def calibration(ax: 'Axes', found: Foresight) -> None:
     ax.set_title('Does it know how sure it is?', loc='left', color=INK, size=10, weight='bold')
     ax.set_xlabel('middle share of what was foreseen', color=SOFT, size=9)
     ax.set_ylabel('of what came, inside it', color=SOFT, size=9)
-    panels.legend(ax, loc='upper left', bbox_to_anchor=(0, 0.9), frameon=True, edgecolor='none', framealpha=0.8)
+    panels.legend(ax, loc='lower right', bbox_to_anchor=(1, 0.1), frameon=True, edgecolor='none', framealpha=0.8)
 
 
 def promises(ax: 'Axes', found: Foresight) -> None:
