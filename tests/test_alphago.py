@@ -88,12 +88,15 @@ def test_a_leaf_is_worth_the_mixture():
             break
         state, sign = int(model.after[state, 0]), -sign
     latent, keys = jnp.array([1, 1], jnp.int32), jr.split(jr.key(0), 2)
-    for lam in (0.0, 0.25, 1.0):
-        leaf = jax.jit(lambda keys, lam=lam: Opinion(prior, prior, sure, lam)(model, latent, keys))(keys)
-        np.testing.assert_allclose(leaf.value, (1 - lam) * told.value[1] + lam * total, rtol=1e-5)
-        np.testing.assert_allclose(leaf.prior, told.prior[latent], atol=1e-5)
-    even = Opinion(None, prior, None, 0.0)(model, latent, keys).prior
-    np.testing.assert_allclose(even[0], model.may[1] / model.may[1].sum(), rtol=1e-5)
+    even, worth = np.asarray(model.may[1] / model.may[1].sum()), float(told.value[1])
+    for parts, value, shares in (
+        ((prior, prior, sure, 0.25), 0.75 * worth + 0.25 * total, told.prior[1]),
+        ((None, None, sure, 1.0), total, even),
+        ((None, prior, None, 0.0), worth, even),
+    ):
+        leaf = jax.jit(lambda keys, parts=parts: Opinion(*parts)(model, latent, keys))(keys)
+        np.testing.assert_allclose(leaf.value, value, rtol=1e-5)
+        np.testing.assert_allclose(leaf.prior[0], shares, atol=1e-5)
 
 
 @pytest.fixture(scope='module')
@@ -141,11 +144,14 @@ def against(ours, theirs):
     return jnp.where(side == 0, games.result, -games.result).mean()
 
 
+ONE_EACH = jax.jit(lambda agent, key: apprentice.one_each(agent, GAME, key, 512, 6))
+
+
 def test_values_are_of_what_rho_plays(taught):
     """In games that it has not seen it is nearer to the outcomes than their mean is; what knows nothing is not."""
     fresh, agent, _ = taught
     learned, _ = apprentice.appraise(agent, GAME, jr.key(4), 2048, 400, 6)
-    rows = jax.jit(lambda key: apprentice.one_each(agent, GAME, key, 512, 6))(jr.key(6))
+    rows = ONE_EACH(agent, jr.key(6))
     rows = jax.tree.map(lambda x: x[np.asarray(rows.weight) == 1], rows)
     error = lambda one: float(value_loss(one.value.net, rows)[0])
     assert error(learned) < 0.9 * float(rows.outcome.var())
@@ -155,7 +161,7 @@ def test_values_are_of_what_rho_plays(taught):
 def test_one_position_of_each_game(taught):
     """Games part where the move is any legal one: after `when` moves and one more."""
     _, agent, _ = taught
-    rows = jax.jit(lambda key: apprentice.one_each(agent, GAME, key, 256, 6))(jr.key(5))
+    rows = ONE_EACH(agent, jr.key(5))
     stones = np.asarray(rows.obs.sum((1, 2, 3)))[np.asarray(rows.weight) == 1]
     assert set(stones) == {1, 2, 3, 4, 5, 6}
     assert set(np.unique(rows.outcome)) <= {-1.0, 0.0, 1.0}

@@ -48,12 +48,12 @@ def test_six_simulations_on_paper():
 
 def test_unvisited_moves_come_first_in_an_order_of_chance():
     model, told = paper()
-    planner = MCTS(ucb1(0.0), told, 1)
+    planner = MCTS(ucb1(0.0), told, 2)
     n = 400
     tree = searched(planner, model, jnp.zeros(n, jnp.int32), jr.split(jr.key(1), n))
-    assert abs(float(tree.visits[:, 0, 0].mean()) - 0.5) < 0.1
-    twice = searched(MCTS(ucb1(0.0), told, 2), model, jnp.zeros(n, jnp.int32), jr.split(jr.key(1), n))
-    assert (twice.visits[:, 0] == 1).all()
+    assert (tree.visits[:, 0] == 1).all()
+    first = tree.children[:, 0, 0] == 1  # nodes are numbered as they come
+    assert abs(float(first.mean()) - 0.5) < 0.1
 
 
 def test_ties_are_broken_evenly_at_every_depth():
