@@ -54,7 +54,7 @@ class Ours:
     def __init__(self, games: int, simulations: int):
         self.game = envs.rules('connect_four')
         cfg = Config(game='connect_four', simulations=simulations, drawn=DRAWN)
-        agents = create(AlphaZero, self.game.spec, cfg, 0, 1)
+        agents: Any = create(AlphaZero, self.game.spec, cfg, 0, 1)
         self.net = jax.tree.map(lambda x: jnp.array(x[0], copy=True), agents.learner.net)
         self.hall = open_hall(agents, self.game, 100 * games, games)
         self.keys, self.plan, self.t = Keys(roots(0, 1, 3), roots(0, 1, 1)), Plan(games, 1.0, NEVER), 0
@@ -75,7 +75,7 @@ class Peer:
 
     def __init__(self, folder: Path, net: Any, simulations: int):
         sys.path.insert(0, str(folder))
-        vars(np)['int'] = int  # NumPy has dropped this name and `tostring` since
+        np.__dict__['int'] = int  # NumPy has dropped this name and `tostring` since
         from Coach import Coach  # pyright: ignore[reportMissingImports]
         from connect4.Connect4Game import Connect4Game  # pyright: ignore[reportMissingImports]
         from MCTS import MCTS  # pyright: ignore[reportMissingImports]

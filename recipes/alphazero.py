@@ -9,8 +9,10 @@ tictactoe     400 games against exact play, 200 in each seat; the solution plays
               loss. Control: the network as it began, with as many simulations, does lose.
 connect_four  100 simulations against UCT with 400, 400 games. Expected: the lower end of the 95 % interval of the score
               at least 85 %. Control: the network as it began. On the way 200 games against the same opponent at each
-              rung of a ladder; afterwards the last network against each of its earlier ones, and against UCT with
-              more simulations.
+              rung of a ladder; afterwards against UCT with more simulations.
+
+--past plays the newest checkpoint of --out against the older ones that are there and against a network as it began: 400
+games each, the first four moves of each by chance, or all would be the same game. Trains nothing.
 
 Training ends after so many minutes or with its last step. The run is kept in --out, and the same command goes on there.
 Writes recipes/results/alphazero.json.
@@ -31,11 +33,15 @@ from stitchrl import api, envs
 from stitchrl.envs.versus import opponent
 from stitchrl.loops.launch import resume
 from stitchrl.loops.match import Mover, play_match
-from stitchrl.recordings import load_checked
+from stitchrl.recordings import asked
 from stitchrl.report.statistics import wilson
+from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir, system
 
 RESULT = Path(__file__).parent / 'results' / 'alphazero.json'
+
+
+OPENING = 4  # moves by chance, of a match between networks
 
 
 class Task(NamedTuple):
@@ -46,12 +52,11 @@ class Task(NamedTuple):
     also: tuple[str, ...]  # opponents of the network in the end
     rungs: int  # of the ladder
     mark: float  # of the lower end of the score's interval; 0: no game may be lost
-    own: bool  # the last network meets its earlier ones
 
 
 TASKS = {
-    'tictactoe': Task('tictactoe', 'minimax', ('random',), 4, 0.0, False),
-    'connect_four': Task('default', 'uct-400', ('random', 'uct-1600'), 8, 0.85, True),
+    'tictactoe': Task('tictactoe', 'minimax', ('random',), 4, 0.0),
+    'connect_four': Task('default', 'uct-400', ('random', 'uct-1600'), 8, 0.85),
 }
 
 
@@ -72,6 +77,16 @@ class Judge:
             self.others[name] = jax.jit(opponent(self.title, name).__call__)
         return self.others[name]
 
+    def opened(self, mover: Mover) -> Mover:
+        """The same after four moves by chance."""
+
+        def choose(boards: Any, keys: jax.Array) -> np.ndarray:
+            stones = np.asarray(jax.vmap(self.game.observe)(boards)).sum((1, 2, 3))
+            chance = self.other('random')(boards, keys) if (stones < OPENING).any() else 0
+            return np.where(stones < OPENING, chance, mover(boards, keys))
+
+        return choose
+
     def match(self, one: Mover, two: Mover, n: int) -> dict[str, Any]:
         """n games in each seat: [won, drawn, lost] by `one` in either, its score and the score's 95 % interval."""
         first = play_match(self.game, one, two, n, jr.key(1)).result
@@ -91,7 +106,7 @@ def sat_down(title: str, seed: int, out: Path) -> tuple[Any, Any, int, list[dict
     if not out.exists():
         session = api.session('alphazero', None, TASKS[title].preset, title, seed=seed, out=str(out))
         return session, session.fresh(), 0, []
-    session, state, step = resume(RunDir(out), load_checked, print)
+    session, state, step = resume(RunDir(out), asked, print)
     told = json.loads(RESULT.read_text()).get(title, {}) if RESULT.exists() else {}
     return session, state, step, [row for row in told.get('ladder', []) if row['moves'] <= step]
 
@@ -131,12 +146,25 @@ def play(title: str, minutes: float, seed: int, out: Path) -> dict[str, Any]:
         against[name] = judge.match(last, judge.other(name), 200)
         print(f'{title} against {name}: {json.dumps(against[name])}', flush=True)
     control = judge.match(judge.ours(agents[0]), judge.other(task.opponent), 200)
-    past = [judge.match(last, judge.ours(agent), 100) for agent in agents[:-1]] if task.own else []
     final, lost = against[task.opponent], lambda row: row['first'][2] + row['second'][2]
     met = final['interval'][0] >= task.mark if task.mark else lost(final) == 0
     failed = control['interval'][0] < task.mark if task.mark else lost(control) > 0
-    told = {'against': against, 'untrained': control, 'ladder': rungs, 'against its past': past}
+    told = {'against': against, 'untrained': control, 'ladder': rungs}
     return told | {'minutes': rungs[-1]['minutes'], 'met': met, 'control fails': failed}
+
+
+def past(title: str, out: Path) -> dict[str, Any]:
+    """The newest checkpoint of a run against what there is of its past."""
+    session, _, _ = resume(RunDir(out), asked, print)
+    judge, told = Judge(title), {}
+    load = lambda folder: checkpoint.unflatten(session.work.like(0), checkpoint.restore(folder), str(folder)).agents
+    folders = checkpoint.steps(RunDir(out).checkpoints)
+    last = judge.opened(judge.ours(alone(load(folders[-1]))))
+    earlier = {'as it began': session.work.new()} | {folder.name: load(folder) for folder in folders[:-1]}
+    for name, agents in earlier.items():
+        told[name] = judge.match(last, judge.opened(judge.ours(alone(agents))), 200)
+        print(f'{folders[-1].name} against {name}: {json.dumps(told[name])}', flush=True)
+    return {'against its past': {'network': folders[-1].name} | told}
 
 
 def main() -> None:
@@ -145,14 +173,17 @@ def main() -> None:
     parser.add_argument('--game', choices=TASKS, required=True)
     parser.add_argument('--minutes', type=float, default=45.0, help='of training and of climbing the ladder, at most')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--past', action='store_true', help='only matches of the run in --out with its own past')
     parser.add_argument('--out', type=Path, help='folder of the run; one that is there goes on')
     args = parser.parse_args()
-    row = play(args.game, args.minutes, args.seed, args.out or Path(f'runs/alphazero-{args.game}'))
+    out = args.out or Path(f'runs/alphazero-{args.game}')
+    row = past(args.game, out) if args.past else play(args.game, args.minutes, args.seed, out)
     command = f'python recipes/alphazero.py --game {args.game} --minutes {args.minutes:g} --seed {args.seed}'
     told = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    told[args.game] = {'command': command, 'system': system()} | row
+    about = told.get(args.game, {}) if args.past else {'command': command, 'system': system()}
+    told[args.game] = about | row
     RESULT.write_text(json.dumps(told, indent=1) + '\n')
-    print(f'{args.game}: met {row["met"]}, control fails {row["control fails"]}')
+    print(f'{args.game}: met {told[args.game]["met"]}, control fails {told[args.game]["control fails"]}')
 
 
 if __name__ == '__main__':

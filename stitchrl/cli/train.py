@@ -151,6 +151,8 @@ def header(session: Any, preset: str) -> str:
     """What will be done, in a few lines."""
     import jax
 
+    from stitchrl.loops.contest import Contest
+
     settings, cfg, work = session.settings, session.cfg, session.work
     seeds = f'{settings.seeds} seed{"s" * (settings.seeds > 1)} from {settings.seed}'
     about = session.run.read('data.json') if work.offline else {}
@@ -161,7 +163,7 @@ def header(session: Any, preset: str) -> str:
             f'      {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
         ]
         lines += [reading(work.data)] if settings.stream else []
-    if hasattr(work, 'told'):
+    if isinstance(work, Contest):
         lines += work.told()
     elif work.stream is not None:
         plan, size = work.stream.plan, work.bytes / 1e6

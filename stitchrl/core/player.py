@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from stitchrl.core.agent import Agent
+from stitchrl.core.agent import Agent, Info
 
 
 class Decision(NamedTuple):
@@ -18,12 +18,20 @@ class Decision(NamedTuple):
 
 
 class Player(Agent):
-    """An agent for the loop of self-play. `draw` gets a `data.games.Games`, `update` what it draws."""
+    """An agent for the loop of self-play."""
 
     @classmethod
     def seated(cls, cfg: Any, game: str | None, updates: int) -> Any:
         """The settings for a run: the name of the game, None where it has none, and the number of updates to come."""
         return cfg
+
+    @abstractmethod
+    def draw(self, data: Any, key: jax.Array) -> Any:
+        """The batch of one update, of a `data.games.Games`."""
+
+    @abstractmethod
+    def update(self, batch: Any, key: jax.Array, t: jax.Array) -> tuple['Player', Info]:
+        """As of `Agent`."""
 
     @abstractmethod
     def play(self, boards: Any, keys: jax.Array, age: jax.Array, t: jax.Array) -> Decision:

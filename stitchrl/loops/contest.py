@@ -66,7 +66,7 @@ class Contest:
             f'      remembers {settings.capacity:,} positions of each seed',
         ]
 
-    def new(self) -> Player:
+    def new(self) -> Any:
         """Agents that have learned nothing, all seeds as one."""
         return create(self.algo, self.spec, self.cfg, self.settings.seed, self.settings.seeds)
 

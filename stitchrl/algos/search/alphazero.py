@@ -101,7 +101,7 @@ class AlphaZero(Player):
             raise UsageError('simulations, quick, judged and cap are whole numbers from 1 on')
         shape = spec.obs.shape if len(spec.obs.shape) == 3 else (1, 1, *spec.obs.shape)
         net = BoardNet(shape, spec.action_dim, cfg.filters, cfg.side, cfg.blocks, cfg.hidden, key=key)
-        return cls(Learner.create(net, adam(cfg.lr, cfg.updates)), cfg)
+        return cls(learner=Learner.create(net, adam(cfg.lr, cfg.updates)), cfg=cfg)
 
     @classmethod
     def seated(cls, cfg: Config, game: str | None, updates: int) -> Config:
