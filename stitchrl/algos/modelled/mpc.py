@@ -188,8 +188,7 @@ class MPC(Agent):
             return {}
         model, rows = self.model, jax.tree.map(lambda x: x[0], batch)
         x = model.scale.x(model.inputs(rows.obs, rows.action))
-        mean = model.members.net(x).mean
-        return {'model/apart': mean.std(0).mean()}
+        return {'model/apart': model.members.net(x).mean.std(0).mean()}
 
 
 def planner(spec: Spec, cfg: Config) -> Planner:
