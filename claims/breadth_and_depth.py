@@ -44,8 +44,8 @@ def taught(key):
     teacher = uct.uct(uct.Config(simulations=TEACHER))
     games = flat(apprentice.record(GAME, teacher, GAMES, k_record).positions)
     fresh = jax.jit(jax.vmap(lambda key: AlphaGo.create(GAME.spec, CFG, key)))(jr.split(k_first, SEEDS))
-    imitated = lambda agent, key: apprentice.imitate(agent, GAME, games, key)[0]
-    agents = jax.jit(jax.vmap(imitated))(fresh, jr.split(k_learn, SEEDS))
+    imitated = lambda agent, games, key: apprentice.imitate(agent, GAME, games, key)[0]
+    agents = jax.jit(jax.vmap(imitated, (0, None, 0)))(fresh, games, jr.split(k_learn, SEEDS))
     valued = lambda agent, key: apprentice.appraise(agent, GAME, key, 4096, CFG.steps, latest=18)[0]
     agents = jax.jit(jax.vmap(valued))(agents, jr.split(k_value, SEEDS))
     other = apprentice.record(GAME, uct.uct(uct.Config(simulations=TEACHER)), 64, jr.fold_in(k_record, 1))
