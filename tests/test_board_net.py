@@ -1,5 +1,7 @@
 """The network for boards: its layers by hand, any leading axes, and no move where none is."""
 
+from functools import cache, partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,13 +11,22 @@ import pytest
 
 from stitchrl.nets.board import Block, BoardNet, among, bordered
 
+pytestmark = pytest.mark.usefixtures('quick_compiles')
+
+
+@cache
+def net_of(blocks: int) -> BoardNet:
+    """Seven moves on 4 x 5 fields."""
+    make = partial(BoardNet, (2, 4, 5), 7, filters=6, side=3, blocks=blocks, hidden=(8,))
+    return jax.jit(lambda key: make(key=key))(jr.key(0))
+
 
 def board(*lead: int) -> jax.Array:
     return jr.normal(jr.key(1), (*lead, 2, 4, 5))
 
 
 def test_windows_and_dense_layers_are_what_they_say():
-    net = BoardNet((2, 4, 5), 3, filters=6, side=3, hidden=(8,), key=jr.key(0))
+    net = net_of(0)
     obs, (layer, last) = np.asarray(board()), net.dense.layers
     seen = np.zeros((2, 3, 6))
     for y, x in np.ndindex(2, 3):
@@ -24,14 +35,14 @@ def test_windows_and_dense_layers_are_what_they_say():
     hidden = np.maximum(seen.reshape(-1) @ layer.weight, 0)
     out = hidden @ last.weight
     logits, value = net(jnp.asarray(obs))
-    np.testing.assert_allclose(logits, out[:3], rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(value, np.tanh(out[3]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(logits, out[:7], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(value, np.tanh(out[7]), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('blocks', [0, 2])
 def test_leading_axes_change_nothing(blocks):
-    net = BoardNet((2, 4, 5), 7, filters=8, blocks=blocks, hidden=(16,), key=jr.key(0))
-    obs = board(3, 2)
+    obs, made = board(3, 2), net_of(blocks)
+    net = jax.jit(lambda obs: made(obs))
     logits, value = net(obs)
     assert (logits.shape, value.shape) == ((3, 2, 7), (3, 2))
     one = net(obs[1, 1])
@@ -40,7 +51,7 @@ def test_leading_axes_change_nothing(blocks):
 
 
 def test_a_block_adds_to_what_it_is_given():
-    block = Block(4, key=jr.key(0))
+    block = jax.jit(lambda key: Block(4, key=key))(jr.key(0))
     still = eqx.tree_at(lambda b: b.second.weight, block, jnp.zeros_like(block.second.weight))
     x = jr.normal(jr.key(1), (2, 3, 3, 4))
     np.testing.assert_array_equal(still(x), jax.nn.relu(x))
@@ -55,7 +66,7 @@ def test_a_frame_is_zero_and_the_middle_stays():
 
 
 def test_it_begins_nearly_even():
-    logits, value = BoardNet((2, 6, 7), 7, key=jr.key(0))(jr.bernoulli(jr.key(1), 0.3, (64, 2, 6, 7)).astype(float))
+    logits, value = net_of(0)(jr.bernoulli(jr.key(1), 0.3, (64, 2, 4, 5)).astype(float))
     assert np.abs(np.asarray(value)).max() < 0.7
     assert np.asarray(jax.nn.softmax(logits)).max() < 0.5
 

@@ -14,11 +14,12 @@ from stitchrl.core.player import Decision, Player
 from stitchrl.errors import UsageError
 from stitchrl.loops import contest
 from stitchrl.loops.contest import Contest
+from stitchrl.loops.evaluate import evaluate, rows
 from stitchrl.loops.launch import begin, resume
 from stitchrl.loops.plan import Plan
 from stitchrl.loops.selfplay import Keys, open_hall, ticks
 from stitchrl.loops.settings import Settings, configure, settings_of
-from stitchrl.runs import checkpoint
+from stitchrl.runs import checkpoint, policy
 from stitchrl.runs.directory import RunDir
 
 GAME = envs.rules('tictactoe')
@@ -143,9 +144,9 @@ def whole(tmp_path_factory):
 
 
 def test_a_run_leaves_what_every_run_leaves(whole):
-    rows, judged = (api.Run(whole.run.path).metrics(), api.Run(whole.run.path).evaluations())
-    assert {row['step'] for row in rows} == {48, 96}
-    assert {'policy/loss', 'value/loss', 'train/episodes', 'search/error', 'search/entropy'} <= set(rows[-1])
+    metrics, judged = api.Run(whole.run.path).metrics(), api.Run(whole.run.path).evaluations()
+    assert {row['step'] for row in metrics} == {48, 96}
+    assert {'policy/loss', 'value/loss', 'train/episodes', 'search/error', 'search/entropy'} <= set(metrics[-1])
     assert [len([row for row in judged if row['step'] == step]) for step in (48, 96)] == [6, 6]
     assert set(judged[0]) == {'step', 'seed', 'episode', 'return', 'length', 'success'}
     config = json.loads((whole.run.path / 'config.json').read_text())
@@ -153,13 +154,13 @@ def test_a_run_leaves_what_every_run_leaves(whole):
     assert newest(whole)[0] == 96
 
 
-def test_its_policy_plays_from_what_is_seen(whole):
-    policy = api.Run(whole.run.path).policy(seed=1)
-    state = GAME.reset(jr.key(0))
-    for _ in range(4):
-        action = int(policy(np.asarray(state.obs)))
-        assert bool(GAME.legal(state.inner)[action])
-        state = GAME.step(state, jnp.int32(action), jr.key(0))
+def test_its_policy_plays_as_it_was_judged(whole):
+    _, agents, boundary, _ = policy.load_all(whole.run.policy)
+    episodes = evaluate(agents, boundary, whole.env, RUN['seed'], RUN['eval_episodes'])
+    said = [row for row in api.Run(whole.run.path).evaluations() if row['step'] == 96]
+    told = json.loads(json.dumps(rows(episodes, 96, RUN['seed'])))
+    assert [{name: row[name] for name in told[0]} for row in said] == told
+    assert episodes.lengths.min() > 1  # a move that the rules forbid ends a game at once
 
 
 def test_an_export_without_the_rules_is_refused(whole, tmp_path):

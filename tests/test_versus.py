@@ -59,7 +59,7 @@ def test_a_draw_is_no_failure():
     assert bool(Versus.success(against_lowest(), state))
 
 
-@pytest.mark.parametrize('name', ['tictactoe/random', 'tictactoe', 'connect_four/uct-2'])
+@pytest.mark.parametrize('name', ['tictactoe/random', 'tictactoe', 'tictactoe/uct-2'])
 def test_opponents_play_whole_games(name):
     env = envs.make(name)
     spec = env.spec
