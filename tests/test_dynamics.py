@@ -17,7 +17,7 @@ from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 from stitchrl.models import fit as fitting
 from stitchrl.models.ensemble import Dynamics, cross_entropy, objective
-from stitchrl.models.fit import Fit, an_epoch, below, elites, fit, kept, moments, parts, rows_of
+from stitchrl.models.fit import Fit, an_epoch, below, elites, fit, followed, kept, moments, parts, rows_of
 from stitchrl.models.linear import Linear
 from stitchrl.models.member import bounded
 
@@ -112,6 +112,24 @@ def test_scales_by_hand():
     np.testing.assert_allclose(scale.y_mean, [2, 4])
     np.testing.assert_allclose(scale.y_std, [1, 2])
     np.testing.assert_allclose(scale.y_out(scale.y(jnp.array([[5.0, 6.0]]))), [[5, 6]])
+
+
+def test_scales_follow_what_is_seen_update_by_update():
+    """After two batches they are the moments of both together; far later a batch moves them by a thousandth."""
+    model = Dynamics.create(ONE, KEY, (4,), 2, 2)
+    rng = np.random.default_rng(0)
+    columns = lambda low: [low + rng.normal(size=(2, 5, *tail)) for tail in ((1,), (1,), (), (1,), ())]
+    one, two = batch(*columns(0.0)), batch(*columns(3.0))
+    grown = lambda model, count: eqx.tree_at(lambda m: m.members.opt.count, model, jnp.int32(count))
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]).reshape(20, *a.shape[2:]), one, two)
+    after = followed(grown(followed(model, one), 1), two)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), after.scale, moments(model, both, jnp.ones(20))
+    )
+    late = followed(grown(after, 10**6), one).scale
+    np.testing.assert_allclose(
+        late.x_mean, after.scale.x_mean + 1e-3 * (followed(model, one).scale.x_mean - after.scale.x_mean), rtol=1e-5
+    )
 
 
 # Propagation
