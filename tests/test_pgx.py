@@ -117,6 +117,17 @@ def test_a_search_plays_go(go):
     assert tree.visits[:, 0].sum() == 4
 
 
+def test_othello_turns_stones():
+    needed()
+    game = ours.Pgx.create('othello')
+    start = game.start()
+    assert np.flatnonzero(game.legal(start)).tolist() == [19, 26, 37, 44]
+    board, reward, over = jax.jit(game.play)(start, jnp.int32(19))
+    assert np.bincount(owners(game, board).ravel() + 1).tolist() == [59, 4, 1]
+    assert (int(game.player(board)), float(reward), bool(over)) == (1, 0, False)
+    assert label(game, 64) == 'pass'
+
+
 def test_what_is_no_such_game_and_what_is_missing(monkeypatch):
     with pytest.raises(UsageError, match='did you mean go_9x9'):
         ours.Pgx.create('go9x9')

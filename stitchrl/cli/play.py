@@ -13,8 +13,8 @@ def main(argv: list[str]) -> int:
     """Run the verb; raises StitchError."""
     parser = argparse.ArgumentParser(
         'stitch play',
-        description='Play episodes with one policy of a run, greedily, and write the first as a moving WebP. A run that '
-        'learned a game plays against you, here in the terminal, and so does UCT where GAME is the name of a game.',
+        description='Play episodes with one policy of a run, greedily, and write the first as a moving WebP. A run '
+        'that learned a game plays against you, here in the terminal, and so does UCT where GAME is the name of one.',
         epilog='examples: stitch play runs/iql-0001 --out episode.webp; stitch play connect_four --simulations 500',
     )
     parser.add_argument('run', metavar='RUN|GAME', help="the run's folder, or a game: see `stitch list envs`")

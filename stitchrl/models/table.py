@@ -31,7 +31,7 @@ class Table(WorldModel):
 
     @classmethod
     def create(cls, data: Dataset) -> 'Table':
-        """Counts of a recording. UsageError for actions that are not discrete and for more states than a table holds."""
+        """Counts of a recording. UsageError for actions that are not discrete, and for too many states."""
         if not data.spec.discrete:
             raise UsageError('a table needs discrete actions; `models.ensemble` learns the others')
         rows = jax.device_get(transitions(data, jnp.asarray(data.starts), 1, 1.0))
