@@ -5,7 +5,7 @@ import jax.random as jr
 import numpy as np
 
 from stitchrl.envs.board import ConnectFour, TicTacToe
-from stitchrl.loops.match import play_match
+from stitchrl.loops.match import both_seats, play_match
 
 
 def script(*moves):
@@ -44,3 +44,11 @@ def test_keys_differ_between_moves_and_games():
     play_match(TicTacToe.create(), mover, mover, 3, jr.key(0))
     rows = np.concatenate(seen)
     assert len(np.unique(rows, axis=0)) == len(rows)
+
+
+def test_results_of_both_seats_are_ours():
+    """Ours takes 0, 1, 2 in either seat, theirs 3, 4, 6: ours wins both. Turned round, theirs lost both."""
+    ours, theirs = script(0, 1, 2, 0, 1, 2), script(3, 4, 3, 4, 6)
+    assert both_seats(TicTacToe.create(), ours, theirs, 3, jr.key(0)).tolist() == [[1] * 3] * 2
+    ours, theirs = script(0, 1, 2, 0, 1, 2), script(3, 4, 6, 3, 4)
+    assert both_seats(TicTacToe.create(), theirs, ours, 2, jr.key(0)).tolist() == [[-1] * 2] * 2
