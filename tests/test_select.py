@@ -25,6 +25,14 @@ def test_puct_by_hand():
     assert np.allclose(puct(2.0, 10.0)(NODE), q + (2 + np.log(17 / 10)) * u)
 
 
+def test_first_play_by_hand():
+    """The mean of what was tried is (4 x 0.5 - 1) / 5 = 0.2, its prior 0.5 together; before any visit all are worth 0."""
+    q, u = np.array([0.5, -1, 0.2 - 0.3 * np.sqrt(0.5)]), np.array([0.2 / 5, 0.3 / 2, 0.5 / 1]) * np.sqrt(6)
+    assert np.allclose(puct(2.0, jnp.inf, first_play=0.3)(NODE), q + 2 * u)
+    new = NODE._replace(visits=0 * NODE.visits, values=0 * NODE.values)
+    assert np.allclose(puct(2.0, jnp.inf, first_play=0.3)(new), 2 * NODE.prior)
+
+
 def test_choices_by_hand():
     keys = jr.split(jr.key(0), 1)
     assert by_visits(0.0)(keys, NODE, ALL).tolist() == [0]
