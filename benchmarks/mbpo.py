@@ -7,7 +7,7 @@ updates of SAC (2 x 256, batch 256) after each step. The world is linear, of Hop
 A round is a fit of 10 epochs to what was seen (5,000 random steps and those after them), its roll-outs, and the updates
 until the next fit; the first, which compiles, does not count. Time is that of the processor, one thread, so that it
 says little about what else runs. --peer names the Python of an environment that has mbrl-lib, whose own MBPO is given
-the same sizes, turn and turn about. --small: sizes of the preset `small`, with 5 elites.   Mark: at least 4 times as fast
+the same sizes, turn and turn about. --small: sizes of the preset `small`, 5 elites.     Mark: at least 4 times as fast
 """
 
 import argparse
