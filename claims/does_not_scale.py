@@ -192,6 +192,6 @@ CAPTION = (
 ALT = 'Regret of samplers rising with the size of a plan, and a flat gradient; where walks end between two hills.'
 LONGER = 'With four times the steps, at the price of 321 plans, the gradient misses at the largest size {} %.'
 HIGHER = (
-    'In a first run the lower hill was 0.6 high, and resting on it worth 0.75 of the best return, so that 0.7 could not '
-    'tell the two hills apart; it is 0.4 high now.'
+    'In a first run the lower hill was 0.6 high, and resting on it worth 0.75 of the best return, so that 0.7 could '
+    'not tell the two hills apart; it is 0.4 high now.'
 )

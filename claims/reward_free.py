@@ -183,7 +183,7 @@ def run() -> Claim:
 
 def draw(races: list[dict[str, list[np.ndarray]]]) -> bytes:
     """Where all of them went."""
-    titles = {'one': 'One model, four rewards given later', 'own': 'Four models, a reward each'}
+    titles = {'one': 'One model, rewards given later', 'own': 'Four models, a reward each'}
     titles['less'] = 'Control: never down left before'
     panels = []
     for name, title in titles.items():
