@@ -12,6 +12,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +32,7 @@ import test_dqn
 import test_duel
 import test_dyna
 import test_dynamics
+import test_foresight
 import test_fqe
 import test_games
 import test_golden
@@ -718,6 +720,18 @@ MUTANTS = {
         'imagine',
         lambda original: lambda model, *args, **more: original(Endless(model, None), *args, **more),
         test_planner.test_nothing_counts_after_the_end,
+    ),
+    'scales of the last batch alone': Mutant(
+        FIT,
+        'followed',
+        before(lambda model, rows: (eqx.tree_at(lambda m: m.members.opt.count, model, jnp.int32(0)), rows)),
+        test_dynamics.test_scales_follow_what_is_seen_update_by_update,
+    ),
+    'coverage of the wrong step': Mutant(
+        'stitchrl.report.foresight',
+        'Foresight.coverage',
+        before(lambda found, step: (found, 1)),
+        test_foresight.test_doubt_grows_with_the_steps_ahead,
     ),
     'elites by the rows they learned from': Mutant(
         FIT,

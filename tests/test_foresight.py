@@ -68,6 +68,22 @@ def test_who_knows_how_sure_it_is_covers_what_it_says(said, low, high):
     assert all(low <= share <= high for share in covered), covered
 
 
+def test_doubt_grows_with_the_steps_ahead():
+    """A model that is right about the first step and then says nothing is random: less and less of it is covered."""
+
+    class Calm(Line):
+        def step(self, latent, action, key):
+            after, reward, mask = super().step(latent, action, key)
+            still = latent + action
+            return jnp.where(jnp.abs(latent) > 0.01, still, after), reward, mask
+
+    found = look(jax.tree.map(lambda x: jnp.full(2, x), Calm(noise=0.5)), UNITS, walked(0.5, episodes=64, steps=3), 3)
+    assert (found.moments[..., 1] == 0).all()  # where every walk is at the agent's 0
+    first, last = (found.coverage(step)[:, np.isclose(LEVELS, 0.9)].mean() for step in (1, 3))
+    assert 0.85 < first < 0.95
+    assert last < 0.8
+
+
 def test_moments_leave_room_for_the_look_ahead():
     every = spread_out(np.array([3, 1, 4]), 2)
     assert {tuple(row) for row in every.tolist()} == {(0, 0), (0, 1), (2, 0), (2, 1), (2, 2)}
