@@ -26,7 +26,7 @@ def test_puct_by_hand():
 
 
 def test_first_play_by_hand():
-    """The mean of what was tried is (4 x 0.5 - 1) / 5 = 0.2, its prior 0.5 together; before any visit all are worth 0."""
+    """The mean of what was tried is (4 x 0.5 - 1) / 5 = 0.2, its prior 0.5; before any visit all are worth 0."""
     q, u = np.array([0.5, -1, 0.2 - 0.3 * np.sqrt(0.5)]), np.array([0.2 / 5, 0.3 / 2, 0.5 / 1]) * np.sqrt(6)
     assert np.allclose(puct(2.0, jnp.inf, first_play=0.3)(NODE), q + 2 * u)
     new = NODE._replace(visits=0 * NODE.visits, values=0 * NODE.values)

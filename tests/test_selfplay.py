@@ -206,12 +206,12 @@ def test_learning_waits_for_games_that_are_over():
     assert contest_of(random_steps=0).plan.random_steps == 4 * 10
     assert contest_of(random_steps=1000).plan.random_steps == 1000
     assert contest_of().total == Config().steps
-    assert contest_of(lanes=7).total == -(-Config().steps // 7) * 7
+    assert contest_of(lanes=7, capacity=200).total == -(-Config().steps // 7) * 7
 
 
 def test_chunks_are_whole_rounds(monkeypatch):
     monkeypatch.setattr(contest, 'MOVES', 50)
-    work = contest_of(lanes=8, every=150)
+    work = contest_of(lanes=8, every=150, capacity=200)
     chunk, every = work.beat
     assert (chunk % 8, every % chunk, every >= 150) == (0, 0, True)
     assert work.due(every)
@@ -225,11 +225,18 @@ def test_chunks_are_whole_rounds(monkeypatch):
         ({'data': 'x.npz'}, 'without --data'),
         ({'lanes': 0}, 'lanes 0'),
         ({'ratio': 0.0}, 'ratio above 0'),
+        ({'capacity': 70}, 'expected at least 72: two games'),
     ],
 )
 def test_requests_that_cannot_be_meant(settings, said):
     with pytest.raises(UsageError, match=said):
         contest_of(**settings)
+
+
+def test_what_does_not_fit_is_refused_before_it_starts(monkeypatch):
+    monkeypatch.setattr(contest, 'free', lambda: 1000)
+    with pytest.raises(UsageError, match='smaller --capacity'):
+        contest_of()
 
 
 def test_a_world_without_a_game_is_refused():

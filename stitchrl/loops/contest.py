@@ -18,6 +18,7 @@ from stitchrl.loops.offline import INSPECT, UPDATE, Chunk, create, roots
 from stitchrl.loops.plan import Plan
 from stitchrl.loops.selfplay import Hall, Keys, looked_at, open_hall, ticks
 from stitchrl.loops.settings import Settings
+from stitchrl.loops.space import free, size
 from stitchrl.loops.stream import ACT, broken, told
 
 MOVES = 4_000  # between two looks from outside, about; a search takes much longer than a look
@@ -45,7 +46,16 @@ class Contest:
         last = self.total // settings.lanes
         self.cfg = self.algo.seated(cfg, title, max(int(self.plan.due(last)), 1))
         self.boundary = Boundary.blank(self.spec)
+        self.bytes = self.fits()
         self.first = None if settings.start is None else inherited(settings.start, name, jax.eval_shape(self.new))[0]
+
+    def fits(self) -> int:
+        """Bytes of agents and rings. UsageError where there is no memory for them, or no room for two games each."""
+        needed, left = size(lambda: self.opened(self.new())), free()
+        if needed > left:
+            what = f'{self.settings.seeds} agents and their positions take {needed / 1e9:.1f} GB'
+            raise UsageError(f'{what}, {left / 1e9:.1f} GB are free; take a smaller --capacity or fewer --seeds')
+        return needed
 
     @property
     def total(self) -> int:
@@ -63,7 +73,7 @@ class Contest:
         return [
             f'learns {settings.env} by playing itself: {self.total:,} moves of each seed in {plan.lanes} games at '
             f'a time, an update after every {1 / plan.ratio:g} moves from move {plan.random_steps:,} on',
-            f'      remembers {settings.capacity:,} positions of each seed',
+            f'      remembers {settings.capacity:,} positions of each seed, {self.bytes / 1e6:,.0f} MB in all',
         ]
 
     def new(self) -> Any:
