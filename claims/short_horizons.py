@@ -28,7 +28,7 @@ from stitchrl.models.model import Rewarded
 from stitchrl.models.simulator import Simulator
 from stitchrl.planners.mppi import MPPI
 from stitchrl.report import canvas
-from stitchrl.report.claim import Check, Claim, paired
+from stitchrl.report.claim import Check, Claim, exact, paired
 from stitchrl.report.panels import board, dots, legend
 from stitchrl.report.statistics import interval
 
@@ -110,7 +110,7 @@ def run() -> Claim:
             'return 20 steps ahead less that 5 steps ahead, learned models',
             gain(worlds['learned'], 5),
             above=200.0,
-            control=gain(blank, 5),
+            control=exact((blank[20] - blank[5]).mean()),
             without='a model that pays nothing',
         ),
         Check(
@@ -122,7 +122,7 @@ def run() -> Claim:
             without='10 steps ahead again',
         ),
     )
-    return Claim(checks, draw(worlds, spent), CAPTION, ALT)
+    return Claim(checks, draw(worlds, spent), CAPTION, ALT, (NOTE,))
 
 
 def nothing(batch):
@@ -142,7 +142,7 @@ def draw(worlds, spent) -> bytes:
         ('Pendulum, MPPI', 'steps ahead', 'return of an episode'),
         ('Price of a plan', 'steps ahead', 'milliseconds'),
     ]
-    figure, (left, right) = board('Far ahead a learned model is worth less, and costs more', panels)
+    figure, (left, right) = board('Too near sees nothing, too far finds nothing, and costs the more', panels)
     dots(left, 0, AHEAD, [interval(x) for x in worlds['learned'].values()], 'learned from 600 random steps')
     dots(left, 4, AHEAD, [interval(x) for x in worlds['true'].values()], 'control: the true world', control=True)
     dots(right, 0, AHEAD, [interval(1000 * spent[ahead]) for ahead in AHEAD], 'a plan over learned models')
@@ -160,3 +160,8 @@ CAPTION = (
     '50 candidates in three iterations, whatever the horizon.'
 )
 ALT = 'Return by horizon over learned models and over the true world; time of a plan, which grows with the horizon.'
+NOTE = (
+    'Over the true world 80 steps ahead lose as much: so far ahead 50 candidates no longer hold a good plan, which is '
+    'what 27 says of samplers, and no fault of a model. Seen in a first run, at which the control of the second '
+    'prediction, the same for every seed, was not yet taken for exact.'
+)
