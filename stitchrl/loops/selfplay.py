@@ -113,7 +113,7 @@ def ticks(hall: Hall, game: Game, keys: Keys, first: jax.Array, n: int, plan: Pl
 
 def seeds(one: Callable[..., Any]) -> Callable[..., Any]:
     """`one(hall, keys, t)` for every agent. A single one is not vmapped: a walk that ends when its condition says so
-    would become one that keeps what it had, array by array, and self-play a quarter slower."""
+    would become one that keeps what it had, array by array, and self-play a sixth slower."""
 
     def each(hall: Hall, keys: Keys, t: jax.Array) -> Any:
         if len(hall.age) > 1:
