@@ -9,7 +9,7 @@ from stitchrl.errors import UsageError
 
 CHOICES = Spec(Observation((3,)), Discrete(2), 10)
 FORCES = Spec(Observation((3,)), Continuous(2, (-1.0, -1.0), (1.0, 1.0)), 10)
-CONTINUOUS, DISCRETE = {'td3_bc', 'cql', 'td3', 'sac'}, {'discrete_cql', 'dqn', 'double_dqn'}
+CONTINUOUS, DISCRETE = {'td3_bc', 'cql', 'td3', 'sac', 'mbpo'}, {'discrete_cql', 'dqn', 'double_dqn', 'dyna'}
 
 
 def test_every_algorithm_takes_its_kind():
