@@ -35,10 +35,11 @@ FORMS = tuple(folder.KINDS)
 pytestmark = pytest.mark.usefixtures('quick_compiles')
 EACH = pytest.mark.parametrize('to', FORMS)
 SAME = ('switch', 'late', 'sac, ')  # variants that differ in what they learn, not in how they act
+REMEMBER = {'mpc': ARM}  # refused: what they do depends on more than the last observation
 ROWS = {
     name: (row.algo, row.settings, BUTTONS if row.discrete else ARM)
     for name, row in conformance.ROWS.items()
-    if not any(word in name for word in SAME)
+    if not any(word in name for word in SAME) and row.algo not in REMEMBER
 }
 ROWS |= {'dqn, screen': ('dqn', {}, SCREEN), 'bc, one part': ('bc', {'head': 'mixture', 'parts': 1}, ARM)}
 
@@ -71,7 +72,16 @@ def arm(root):
 
 
 def test_every_algorithm_has_a_row():
-    assert {algo for algo, _, _ in ROWS.values()} == set(ALGORITHMS)
+    assert {algo for algo, _, _ in ROWS.values()} | set(REMEMBER) == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize('algo', REMEMBER)
+def test_those_that_remember_are_refused(tmp_path, algo):
+    spec = REMEMBER[algo]
+    policy.save(tmp_path / 'policy', algo, tiny.agents(algo, spec), boundary(spec), spec)
+    with pytest.raises(UsageError, match=f'{algo} remembers earlier steps'):
+        folder.export(tmp_path, tmp_path / 'out', 'numpy')
+    assert not (tmp_path / 'out').exists()
 
 
 def numbers(spec):
