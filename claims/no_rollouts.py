@@ -46,7 +46,7 @@ def trained(lr):
     for part in work.chunks(hall, 0):
         if part.step >= near:
             kept[part.step], near = copied(part.agents), near + EVERY
-        games = part.live.games
+        games = part.state.games
     return kept, games, world.game
 
 

@@ -95,7 +95,7 @@ def swung(way, gradient='reparametrize'):
 
     def watch(part):
         keys = jr.split(jr.key(part.step), SEEDS)
-        seen.append(np.asarray(every(part.agents, boundary, part.live.replay, keys)))
+        seen.append(np.asarray(every(part.agents, boundary, part.state.replay, keys)))
 
     every, settings = jax.jit(jax.vmap(bias, in_axes=(0, None, 0, 0))), {'backup': backup, 'critics': critics}
     plan, pause = Plan(random_steps=200), SAC['steps'] // 8

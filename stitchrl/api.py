@@ -18,8 +18,8 @@ from stitchrl.data.survey import OnDisk
 from stitchrl.errors import UsageError
 from stitchrl.export import folder, runner
 from stitchrl.export.folder import Exported
+from stitchrl.loops.chunk import Chunk
 from stitchrl.loops.launch import begin
-from stitchrl.loops.offline import Chunk
 from stitchrl.loops.session import Session
 from stitchrl.loops.settings import Settings, configure, settings_of
 from stitchrl.loops.watch import Watch

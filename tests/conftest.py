@@ -29,9 +29,10 @@ if 'PYTEST_XDIST_WORKER' in os.environ:
 
 @pytest.fixture(autouse=True)
 def nans(request):
-    """Tests marked `nans` make NaNs on purpose."""
-    with jax.debug_nans(request.node.get_closest_marker('nans') is None):
-        yield
+    """Tests marked `nans` make NaNs on purpose. Set for all threads, where a context manager sets it for its own."""
+    jax.config.update('jax_debug_nans', request.node.get_closest_marker('nans') is None)
+    yield
+    jax.config.update('jax_debug_nans', True)
 
 
 MAPS, MOST, finished = Path('/proc/self/maps'), 20_000, itertools.count(1)

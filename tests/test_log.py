@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from stitchrl.loops.offline import Chunk
+from stitchrl.loops.chunk import Chunk
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.log import Events, number
 

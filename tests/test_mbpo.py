@@ -197,7 +197,7 @@ def test_agents_are_refreshed_before_the_first_update_and_every_so_many_steps():
 
 def after(stream, live, first, ticks, chunk):
     for part in stream.chunks(jax.tree.map(jnp.copy, live), first, ticks, chunk):
-        live = part.live
+        live = part.state
     return jax.device_get(live)
 
 

@@ -100,7 +100,7 @@ def test_it_looks_back_when_it_is_time_and_learns_nowhere_else(online):
 def test_random_steps_ask_no_planner(online):
     """Nobody was asked before the first fit, so memories are as they began; after it they are not."""
     chunks = online.work.chunks(online.work.fresh(), 0)
-    ages = [np.asarray(part.live.memory.age).max() for part in chunks]
+    ages = [np.asarray(part.state.memory.age).max() for part in chunks]
     assert ages[:2] == [0, 0]
     assert min(ages[2:]) > 0
 

@@ -14,7 +14,8 @@ from stitchrl.algos.offline import bc
 from stitchrl.core.agent import Agent
 from stitchrl.core.learner import Learner, adam
 from stitchrl.data.dataset import Dataset
-from stitchrl.loops.offline import CREATE, INSPECT, UPDATE, begin, create, first_broken, many, means, roots, updates
+from stitchrl.loops.chunk import first_broken, means
+from stitchrl.loops.offline import CREATE, INSPECT, UPDATE, begin, create, many, roots, updates
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def walk(start=0, agents=None, steps=10, chunk=4, seed=0, **kwargs):
     """All chunks of a run, each with its own copy of the agents."""
     agents = fresh() if agents is None else agents
     return [
-        part._replace(agents=jax.tree.map(np.asarray, part.agents))
+        part._replace(groups=[jax.tree.map(np.asarray, part.agents)])
         for part in updates(agents, DATA, seed, steps, chunk, start, **kwargs)
     ]
 
@@ -140,7 +141,7 @@ def test_the_agents_before_a_chunk_are_given_away():
     first = next(parts)
     assert agents.place.is_deleted()
     next(parts)
-    assert first.agents.place.is_deleted()
+    assert all(group.place.is_deleted() for group in first.groups)
 
 
 def test_held_out_losses_are_those_of_the_other_data_and_change_nothing():

@@ -53,7 +53,7 @@ def after(stream, live, ticks, first=0, chunk=5):
     """The state after ticks first .. ticks - 1, and all chunks' infos."""
     infos = []
     for part in stream.chunks(jax.tree.map(jnp.copy, live), first, ticks, chunk):
-        live, infos = part.live, [*infos, part]
+        live, infos = part.state, [*infos, part]
     return live, infos
 
 
@@ -136,7 +136,7 @@ def test_nothing_is_learned_while_actions_are_random():
 def test_so_many_updates_per_step(ratio, updates):
     stream, live = streaming(ratio=ratio)
     parts = after(stream, live, 20, chunk=20)[1]
-    assert np.asarray(parts[0].live.tally.updates).tolist() == [updates, updates]
+    assert np.asarray(parts[0].state.tally.updates).tolist() == [updates, updates]
 
 
 def test_where_a_run_is_cut_changes_no_bit(run):

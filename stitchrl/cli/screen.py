@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from stitchrl.loops.chunk import Chunk
 from stitchrl.loops.evaluate import Episodes
-from stitchrl.loops.offline import Chunk
 
 PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
 

@@ -13,13 +13,14 @@ from stitchrl.algos import algorithm
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.player import Player
 from stitchrl.errors import UsageError
+from stitchrl.loops.chunk import Chunk
 from stitchrl.loops.inherit import inherited
-from stitchrl.loops.offline import INSPECT, UPDATE, Chunk, create, roots
+from stitchrl.loops.offline import INSPECT, UPDATE, create, roots
 from stitchrl.loops.plan import Plan
 from stitchrl.loops.selfplay import Hall, Keys, looked_at, open_hall, ticks
 from stitchrl.loops.settings import Settings
 from stitchrl.loops.space import free, size
-from stitchrl.loops.stream import ACT, broken, told
+from stitchrl.loops.stream import ACT, rounds
 
 MOVES = 4_000  # between two looks from outside, about; a search takes much longer than a look
 
@@ -97,18 +98,9 @@ class Contest:
         """From `hall` at step `start` to the end."""
         seed, seeds, lanes = self.settings.seed, self.settings.seeds, self.settings.lanes
         keys, inspect = Keys(*(roots(seed, seeds, stream) for stream in (ACT, UPDATE))), roots(seed, seeds, INSPECT)
-        tick, stop, size = start // lanes, self.total // lanes, self.beat[0] // lanes
-        while tick < stop:
-            n = min(size - tick % size, stop - tick)
-            hall = hall._replace(tally=jax.tree.map(jnp.zeros_like, hall.tally))
-            hall = ticks(hall, self.game, keys, np.int32(tick), n, self.plan)
-            tick += n
-            tally = jax.device_get(hall.tally)
-            info = told(tally)
-            if tally.updates.any():
-                info |= {name: np.asarray(value) for name, value in looked_at(hall, inspect, np.int32(tick)).items()}
-            step = tick * lanes
-            yield Chunk(step, hall.agents, info, broken(tally, step), int(tally.bad.sum()), hall)
+        play = lambda hall, keys, tick, n: ticks(hall, self.game, keys, np.int32(tick), n, self.plan)
+        course = range(start // lanes, self.total // lanes, self.beat[0] // lanes)
+        return rounds(hall, (keys, inspect), course, lanes, play, looked_at)
 
     def due(self, step: int) -> bool:
         """Whether it is time to judge and to save."""
@@ -125,5 +117,5 @@ class Contest:
     def batch(self, part: Chunk, seed: int, step: int) -> Any:
         """A batch like the one that agent `seed` drew, of the ring as it is now."""
         key = jr.fold_in(roots(self.settings.seed, self.settings.seeds, UPDATE)[seed], step)
-        agent, hall = jax.tree.map(lambda x: x[seed], (part.agents, part.live))
-        return agent.draw(hall.games, key)
+        hall = jax.tree.map(lambda x: x[seed], part.state)
+        return hall.agents.draw(hall.games, key)

@@ -10,8 +10,9 @@ import numpy as np
 from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
+from stitchrl.loops.chunk import means
 from stitchrl.loops.judge import intended
-from stitchrl.loops.offline import INSPECT, begin, means, measure, roots
+from stitchrl.loops.offline import INSPECT, begin, measure, roots
 
 BATCHES = 20  # of the algorithm's own size, that losses and Q are averaged over
 NEAR = 0.1  # of an action's range: closer in every dimension counts as the same

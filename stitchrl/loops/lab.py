@@ -17,8 +17,9 @@ from stitchrl.core.learner import copy
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import Replay
 from stitchrl.envs.env import Env, State
+from stitchrl.loops.chunk import Chunk
 from stitchrl.loops.evaluate import Episodes, evaluate
-from stitchrl.loops.offline import Chunk, create, updates
+from stitchrl.loops.offline import create, updates
 from stitchrl.loops.plan import Plan
 from stitchrl.loops.settings import configure
 from stitchrl.loops.stream import Stream
@@ -59,11 +60,13 @@ class Trained(NamedTuple):
         data = self.data if plan.mix else None
         plan = replace(plan, refresh=getattr(self.agents.cfg, 'refresh', 0))
         stream = Stream(env, jax.device_put(self.boundary), data, plan, rows, seed)
-        live, info = stream.fresh(copy(self.agents)), self.info
-        for part in stream.chunks(live, 0, steps // plan.lanes, (every or steps) // plan.lanes):
-            live, info = part.live, part.info
+        last = None
+        for part in stream.chunks(
+            stream.fresh(copy(self.agents)), 0, steps // plan.lanes, (every or steps) // plan.lanes
+        ):
+            last = part
             watch(part)
-        return self._replace(agents=live.agents, info=info, replay=live.replay)
+        return self if last is None else self._replace(agents=last.agents, info=last.info, replay=last.state.replay)
 
 
 def trained(
@@ -85,10 +88,11 @@ def trained(
     chosen = agent.select(data, cfg)
     boundary = Boundary.fit(chosen, cfg.normalise, cfg.reward)
     inward = jax.device_put(boundary.inward(chosen))
-    agents, info = alter(create(agent, data.spec, cfg, seed, seeds)), {}
-    for chunk in updates(agents, inward, seed, cfg.steps, min(CHUNK, cfg.steps)):
-        agents, info = chunk.agents, chunk.info
-    return Trained(agents, boundary, inward, info)
+    begun = Trained(alter(create(agent, data.spec, cfg, seed, seeds)), boundary, inward, {})
+    last = None
+    for last in updates(begun.agents, inward, seed, cfg.steps, min(CHUNK, cfg.steps)):
+        pass
+    return begun if last is None else begun._replace(agents=last.agents, info=last.info)
 
 
 def learned(

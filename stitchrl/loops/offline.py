@@ -1,6 +1,6 @@
 """The offline loop: compiled chunks of updates over data that lies on the device. Knows no algorithm by name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +13,9 @@ from stitchrl.core.agent import Agent
 from stitchrl.core.learner import frozen
 from stitchrl.core.spec import Spec
 from stitchrl.data.dataset import Dataset
+from stitchrl.loops.chunk import Chunk, beside, first_broken, means, one_row
 from stitchrl.loops.reading import Reading
+from stitchrl.loops.seeds import apart, count, over_seeds, side_by_side
 
 CREATE, UPDATE, INSPECT, REFRESH = 0, 1, 2, 5  # the streams of randomness that grow from a seed
 
@@ -34,17 +36,6 @@ class Held(NamedTuple):
     def at(self, t: int) -> Dataset:
         """The data at update t."""
         return self.data
-
-
-class Chunk(NamedTuple):
-    """What the loop yields. `agents` is donated to the next chunk: use it before asking for that."""
-
-    step: int  # updates done; online, steps of the environments of one agent
-    agents: Agent  # every leaf with a leading seed axis [S]
-    info: dict[str, np.ndarray]  # name -> [S], mean over the chunk's updates
-    broken: tuple[int, int, str] | None  # (update, seed, name) of the first metric that was not finite
-    bad: int  # updates of the chunk in which some metric was not
-    live: Any = None  # of an online run all that it carries, `agents` among it
 
 
 def roots(seed: int, seeds: int, stream: int) -> jax.Array:
@@ -72,7 +63,7 @@ def begin(agents: Agent, data: Dataset) -> State:
 @jax.jit
 def labels(agents: Agent, data: Dataset) -> dict[str, jax.Array]:
     """What each agent writes beside the data, name -> [S, N]. One program for all, so that no bit depends on when."""
-    return jax.vmap(lambda agent: agent.label(data))(agents)
+    return over_seeds(lambda agent: agent.label(data), agents)
 
 
 def renew(state: State, data: Dataset, root: jax.Array, t: int) -> State:
@@ -87,7 +78,7 @@ def renew(state: State, data: Dataset, root: jax.Array, t: int) -> State:
 @partial(jax.jit, donate_argnums=0)
 def refreshed(agents: Agent, data: Dataset, root: jax.Array, t: jax.Array) -> Agent:
     """Every agent after its `refresh`, before update t."""
-    return jax.vmap(lambda agent, root: agent.refresh(data, jr.fold_in(root, t), t))(agents, root)
+    return over_seeds(lambda agent, root: agent.refresh(data, jr.fold_in(root, t), t), agents, root)
 
 
 def pieces(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
@@ -102,13 +93,13 @@ def pieces(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
 def many(state: State, data: Dataset, root: jax.Array, start: jax.Array, chunk: int) -> Any:
     """`chunk` updates of each agent, from update `start` on. -> state, {name: [chunk, S]}."""
 
-    def one(state: State, root: jax.Array, t: jax.Array) -> Any:
+    def one(t: jax.Array, state: State, root: jax.Array) -> Any:
         k_data, k_update = jr.split(jr.fold_in(root, t))
         batch = state.agents.draw(data.with_labels(state.labels), k_data)
         agent, info = state.agents.update(batch, k_update, t)
         return State(agent, state.labels), info
 
-    step = lambda state, t: jax.vmap(one, in_axes=(0, 0, None))(state, root, t)
+    step = lambda state, t: over_seeds(partial(one, t), state, root)
     return jax.lax.scan(step, state, start + jnp.arange(chunk))
 
 
@@ -121,7 +112,7 @@ def measure(state: State, data: Dataset, root: jax.Array, t: jax.Array, held_out
         batch = state.agents.draw(data.with_labels(state.labels), k_data)
         return frozen(state.agents).update(batch, k_use, t)[1] if held_out else state.agents.inspect(batch, k_use)
 
-    return jax.vmap(one)(state, root)
+    return over_seeds(one, state, root)
 
 
 def updates(
@@ -137,61 +128,37 @@ def updates(
 
     Update t draws from fold_in(root, t): where a run was cut does not change what it computes.
     """
-    count = jax.tree.leaves(agents)[0].shape[0]
-    root, k_inspect, k_refresh = (roots(seed, count, stream) for stream in (UPDATE, INSPECT, REFRESH))
-    held = data if isinstance(data, Reading) else Held(data, getattr(agents.cfg, 'refresh', 0))
-    state = begin(agents, held.at(start))
-    while start < steps:
-        stop, parts = min(start - start % chunk + chunk, steps), []
-        for t, size in pieces(start, stop, held.every):
-            rows = held.at(t)
-            state, part = many(renew(state, rows, k_refresh, t), rows, root, jnp.int32(t), size)
-            parts.append(part)
-        each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        last = jnp.int32(stop - 1)
-        info = means(each) | means(one_row(measure(state, held.at(stop - 1), k_inspect, last, False)))
-        if held_out is not None:
-            twins = means(one_row(measure(begin(state.agents, held_out), held_out, k_inspect, last, True)))
-            info |= {f'held_out/{name}': value for name, value in twins.items() if not name.endswith('/ran')}
-        broken, bad = first_broken(each, start)
-        start = stop
-        yield Chunk(start, state.agents, info, broken, bad)
+    if start >= steps:
+        return
+    seeds, held = count(agents), data if isinstance(data, Reading) else Held(data, getattr(agents.cfg, 'refresh', 0))
+    root, k_inspect, k_refresh = (apart(roots(seed, seeds, stream)) for stream in (UPDATE, INSPECT, REFRESH))
+    states = [begin(group, held.at(start)) for group in apart(agents)]
+    with side_by_side() as every:
+        while start < steps:
+            stop, parts = min(start - start % chunk + chunk, steps), []
+            for t, size in pieces(start, stop, held.every):
+                rows = held.at(t)
+                on = lambda state, root, key, rows=rows, t=t, size=size: many(
+                    renew(state, rows, key, t), rows, root, jnp.int32(t), size
+                )
+                states, part = zip(*every(on, states, root, k_refresh), strict=True)
+                parts.append(beside(part, 1))
+            each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            info = means(each) | looks(states, k_inspect, held.at(stop - 1), held_out, jnp.int32(stop - 1))
+            broken, bad = first_broken(each, start)
+            start = stop
+            yield Chunk(start, [state.agents for state in states], info, broken, bad)
 
 
-def one_row(info: dict[str, jax.Array]) -> dict[str, np.ndarray]:
-    """{name: [S]} as a chunk of one update, {name: [1, S]}."""
-    return {name: np.asarray(value)[None] for name, value in info.items()}
-
-
-def means(each: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """{name: [chunk, S]} -> {name: [S]}, see `mean_of`."""
-    count = len(next(iter(each.values()))) if each else 0
-    return mean_of({name: values.sum(0) for name, values in each.items()}, count)
-
-
-def mean_of(sums: dict[str, np.ndarray], count: Any) -> dict[str, np.ndarray]:
-    """Sums [S] over `count` updates -> means. A part that reports `part/ran` is averaged over the updates it ran in,
-    and left out where it ran in none."""
-    result = {}
-    for name, total in sums.items():
-        ran = sums.get(name.split('/')[0] + '/ran')
-        if ran is None or name.endswith('/ran'):
-            result[name] = total / count
-        elif ran.any():
-            result[name] = total / ran
-    return result
-
-
-def first_broken(each: dict[str, np.ndarray], start: int) -> tuple[tuple[int, int, str] | None, int]:
-    """(update, seed, name) of the earliest value that is not finite, a loss before what follows from it, and the
-    number of updates with such a value."""
-    found, updates = [], set()
-    for name, values in each.items():
-        bad = np.argwhere(~np.isfinite(values))
-        updates |= set(bad[:, 0].tolist())
-        if len(bad):
-            found.append((int(bad[0, 0]) + start, not name.endswith('/loss'), int(bad[0, 1]), name))
-    if not found:
-        return None, 0
-    update, _, seed, name = min(found)
-    return (update, seed, name), len(updates)
+def looks(
+    states: Sequence[State], keys: list[jax.Array], data: Dataset, held_out: Dataset | None, t: jax.Array
+) -> dict[str, np.ndarray]:
+    """The agents' own diagnostics after update t, and their losses on what is held out. {name: [S]}."""
+    info = means(one_row([measure(state, data, key, t, False) for state, key in zip(states, keys, strict=True)]))
+    if held_out is None:
+        return info
+    twins = [
+        measure(begin(state.agents, held_out), held_out, key, t, True) for state, key in zip(states, keys, strict=True)
+    ]
+    named = means(one_row(twins)).items()
+    return info | {f'held_out/{name}': value for name, value in named if not name.endswith('/ran')}

@@ -22,6 +22,7 @@ from stitchrl.data.replay import Replay
 from stitchrl.envs.env import Env
 from stitchrl.loops.evaluate import like
 from stitchrl.loops.plan import Plan, Roots, Tally
+from stitchrl.loops.seeds import over_seeds
 
 
 class Live(NamedTuple):
@@ -131,7 +132,7 @@ def device_ticks(
     """Ticks first .. first + n - 1 in a device environment; `constants` is (boundary, recording or None)."""
     boundary, data = constants
 
-    def one(live: Live, roots: Roots, t: jax.Array) -> Live:
+    def one(t: jax.Array, live: Live, roots: Roots) -> Live:
         live, action = choose(live, boundary.obs(live.world.obs), roots.act, t, plan, each)
         k_step, k_reset = (jr.split(key, plan.lanes) for key in jr.split(jr.fold_in(roots.world, t)))
         after = jax.vmap(env.step)(live.world, boundary.action_out(action), k_step)
@@ -143,7 +144,7 @@ def device_ticks(
         again = jax.vmap(env.reset)(k_reset)
         return live._replace(world=jax.tree.map(lambda new, old: jnp.where(like(ends, new), new, old), again, after))
 
-    tick = lambda live, t: (jax.vmap(one, in_axes=(0, 0, None))(live, roots, t), None)
+    tick = lambda live, t: (over_seeds(partial(one, t), live, roots), None)
     return jax.lax.scan(tick, live, first + jnp.arange(n))[0]
 
 
@@ -172,7 +173,7 @@ def host_tick(
         live = learn(keep(live, step, boundary), data, roots.update, t, plan, each)
         return choose(live._replace(world=now), boundary.obs(now), roots.act, t + 1, plan, each)
 
-    live, action = jax.vmap(one)(live, action, seen, roots)
+    live, action = over_seeds(one, live, action, seen, roots)
     return jax.tree.leaves((live, action)), boundary.action_out(action)
 
 
@@ -180,7 +181,7 @@ def host_tick(
 def first_actions(live: Live, boundary: Boundary, roots: Roots, t: jax.Array, plan: Plan) -> Any:
     """(live, actions, raw actions) at the present observations, for tick t."""
     one = lambda live, root: choose(live, boundary.obs(live.world), root, t, plan, None)
-    live, action = jax.vmap(one)(live, roots.act)
+    live, action = over_seeds(one, live, roots.act)
     return live, action, boundary.action_out(action)
 
 
@@ -192,4 +193,4 @@ def looked_at(live: Live, root: jax.Array, t: jax.Array) -> dict[str, jax.Array]
         k_data, k_use = jr.split(jr.fold_in(root, t))
         return agent.inspect(agent.draw(replay, k_data), k_use)
 
-    return jax.vmap(one)(live.agents, live.replay, root)
+    return over_seeds(one, live.agents, live.replay, root)

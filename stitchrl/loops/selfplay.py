@@ -6,7 +6,6 @@ fold_in(root, t), update u from fold_in(root', u), and u follows from t alone: a
 would have drawn.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from stitchrl.data.games import Games
 from stitchrl.envs.game import Game
 from stitchrl.loops.evaluate import like
 from stitchrl.loops.plan import Plan, Tally
+from stitchrl.loops.seeds import over_seeds
 
 
 class Keys(NamedTuple):
@@ -104,24 +104,11 @@ def ticks(hall: Hall, game: Game, keys: Keys, first: jax.Array, n: int, plan: Pl
     """Ticks first .. first + n - 1. The plan's `random_steps` are those before the first update; by then every lane has
     a game that is over."""
 
-    def one(hall: Hall, keys: Keys, t: jax.Array) -> Hall:
+    def one(t: jax.Array, hall: Hall, keys: Keys) -> Hall:
         return learn(move(hall, game, keys.act, t), keys.update, t, plan)
 
-    tick = lambda hall, t: (seeds(one)(hall, keys, t), None)
+    tick = lambda hall, t: (over_seeds(partial(one, t), hall, keys), None)
     return jax.lax.scan(tick, hall, first + jnp.arange(n))[0]
-
-
-def seeds(one: Callable[..., Any]) -> Callable[..., Any]:
-    """`one(hall, keys, t)` for every agent. A single one is not vmapped: a walk that ends when its condition says so
-    would become one that keeps what it had, array by array, and self-play a sixth slower."""
-
-    def each(hall: Hall, keys: Keys, t: jax.Array) -> Any:
-        if len(hall.age) > 1:
-            return jax.vmap(one, in_axes=(0, 0, None))(hall, keys, t)
-        alone = jax.tree.map(lambda x: x[0], (hall, keys))
-        return jax.tree.map(lambda x: x[None], one(*alone, t))
-
-    return each
 
 
 @jax.jit
@@ -132,4 +119,4 @@ def looked_at(hall: Hall, root: jax.Array, t: jax.Array) -> dict[str, jax.Array]
         k_data, k_use = jr.split(jr.fold_in(root, t))
         return agent.inspect(agent.draw(games, k_data), k_use)
 
-    return jax.vmap(one)(hall.agents, hall.games, root)
+    return over_seeds(one, hall.agents, hall.games, root)

@@ -11,11 +11,9 @@ from stitchrl.algos import algorithm
 from stitchrl.algos.fit import refuse
 from stitchrl.core.player import Player
 from stitchrl.errors import StitchError
+from stitchrl.loops.chunk import Chunk, agents_of
 from stitchrl.loops.contest import Contest
 from stitchrl.loops.evaluate import evaluate, rows
-from stitchrl.loops.offline import Chunk
-from stitchrl.loops.online import Live
-from stitchrl.loops.selfplay import Hall
 from stitchrl.loops.settings import Settings
 from stitchrl.loops.watch import Nobody, Watch
 from stitchrl.loops.work import Recording, Work
@@ -115,15 +113,14 @@ class Session:
     def save(self, step: int, state: Any) -> None:
         """A checkpoint to go on from, and the policy as it is now."""
         checkpoint.save(self.run.checkpoints, step, state)
-        agents = state.agents if isinstance(state, (Live, Hall)) else state
-        policy.save(self.run.policy, self.algo, agents, self.boundary, self.spec)
+        policy.save(self.run.policy, self.algo, agents_of(state), self.boundary, self.spec)
 
     def keep(self, part: Chunk) -> None:
         """Save, unless a number in the agents is not finite; at the end of the run that is a failure."""
         leaves = [np.isfinite(x).reshape(len(x), -1).all(1) for x in jax.tree.leaves(jax.device_get(part.agents))]
         good = np.logical_and.reduce(leaves)  # [S]
         if good.all():
-            self.save(part.step, part.agents if part.live is None else part.live)
+            self.save(part.step, part.state)
         elif part.step == self.work.total:
             raise self.fail(part, *(self.broken or (part.step - 1, int(good.argmin()), 'a weight')))
 

@@ -1,6 +1,6 @@
 """Agents in an environment, chunk by chunk: what a session works through when it learns online."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,11 @@ from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import Replay
 from stitchrl.envs.env import Env
 from stitchrl.loops.beside import Beside
-from stitchrl.loops.offline import INSPECT, REFRESH, UPDATE, Chunk, mean_of, roots
+from stitchrl.loops.chunk import Chunk, beside, mean_of
+from stitchrl.loops.offline import INSPECT, REFRESH, UPDATE, roots
 from stitchrl.loops.online import Live, device_ticks, looked_at, start
 from stitchrl.loops.plan import Plan, Roots, Tally
+from stitchrl.loops.seeds import apart, over_seeds, side_by_side, whole
 
 ACT, WORLD = 3, 4  # streams of randomness beside those of the offline loop
 
@@ -59,23 +61,19 @@ class Stream:
     def chunks(self, live: Live, first: int, stop: int, chunk: int) -> Iterator[Chunk]:
         """Ticks first .. stop - 1, a Chunk after every `chunk`; its `step` counts steps of all of one agent's
         environments. On the host the episodes of a run that is resumed begin anew."""
-        seeds = live.returns.shape[0]
+        seeds, device = live.returns.shape[0], isinstance(self.env, Env)
         keys, inspect = self.roots(seeds), roots(self.seed, seeds, INSPECT)
         try:
-            live = live if isinstance(self.env, Env) else self.enter(live, first)
-            while first < stop:
-                n = min(chunk - first % chunk, stop - first)
-                live = live._replace(tally=jax.tree.map(jnp.zeros_like, live.tally))
-                live = self.ticks(live, keys, first, n)
-                first += n
-                tally = jax.device_get(live.tally)
-                info = told(tally)
-                if tally.updates.any():
-                    info |= {
-                        name: np.asarray(value) for name, value in looked_at(live, inspect, np.int32(first)).items()
-                    }
-                step = first * self.plan.lanes
-                yield Chunk(step, live.agents, info, broken(tally, step), int(tally.bad.sum()), live)
+            live = live if device else self.enter(live, first)
+            yield from rounds(
+                live,
+                (keys, inspect),
+                range(first, stop, chunk),
+                self.plan.lanes,
+                self.ticks,
+                looked_at,
+                None if device else 1,
+            )
         finally:
             if self.beside is not None:
                 self.beside.close()
@@ -111,7 +109,36 @@ def refreshed(live: Live, data: Dataset | None, roots: Roots, t: jax.Array, plan
     def one(agent: Agent, replay: Replay, root: jax.Array) -> Agent:
         return agent.refresh(source(data, replay, plan.mix), jr.fold_in(root, t), t * plan.lanes)
 
-    return live._replace(agents=jax.vmap(one)(live.agents, live.replay, roots.refresh))
+    return live._replace(agents=over_seeds(one, live.agents, live.replay, roots.refresh))
+
+
+def rounds(
+    state: Any,
+    keys: tuple[Any, Any],
+    ticks: range,
+    lanes: int,
+    play: Callable[[Any, Any, int, int], Any],
+    look: Callable[[Any, Any, Any], dict[str, jax.Array]],
+    most: int | None = None,
+) -> Iterator[Chunk]:
+    """`play(state, keys, tick, n)` from the first tick to the last, a Chunk where a multiple of the range's step is
+    passed. `keys`: for `play` and for `look`. `most`: groups of seeds, by default one for each core."""
+    first, (groups, playing, looking) = ticks.start, (apart(part, most) for part in (state, *keys))
+    with side_by_side() as every:
+        while first < ticks.stop:
+            n = min(ticks.step - first % ticks.step, ticks.stop - first)
+            go = lambda group, keys, first=first, n=n: play(
+                group._replace(tally=jax.tree.map(jnp.zeros_like, group.tally)), keys, first, n
+            )
+            groups = every(go, groups, playing)
+            first += n
+            tally = jax.device_get(whole([group.tally for group in groups]))
+            info = told(tally)
+            if tally.updates.any():
+                looks = [look(group, key, np.int32(first)) for group, key in zip(groups, looking, strict=True)]
+                info |= beside(looks, 0)
+            step = first * lanes
+            yield Chunk(step, groups, info, broken(tally, step), int(tally.bad.sum()))
 
 
 def told(tally: Any) -> dict[str, np.ndarray]:

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from stitchrl.loops.chunk import Chunk
 from stitchrl.loops.evaluate import Episodes
-from stitchrl.loops.offline import Chunk
 
 
 class Watch(Protocol):

@@ -16,8 +16,9 @@ from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import memory
 from stitchrl.data.survey import OnDisk
 from stitchrl.errors import UsageError
+from stitchrl.loops.chunk import Chunk
 from stitchrl.loops.inherit import inherited
-from stitchrl.loops.offline import UPDATE, Chunk, create, roots, updates
+from stitchrl.loops.offline import UPDATE, create, roots, updates
 from stitchrl.loops.online import Live
 from stitchrl.loops.plan import Plan
 from stitchrl.loops.reading import Reading, admit
@@ -140,8 +141,9 @@ class Work:
         if start < self.offline and self.data is not None:
             chunk, seed = self.pace[0], self.settings.seed
             for part in updates(state, self.data, seed, self.offline, chunk, start, self.held_out):
-                state = part.agents
                 yield part
+                state = part
+            state = state.agents
             if isinstance(self.data, Reading):
                 self.data.close()
             start = self.offline
@@ -182,12 +184,12 @@ class Work:
     def batch(self, part: Chunk, seed: int, step: int) -> Any:
         """What agent `seed` drew for update `step`; online a batch like it, of the ring as it is now."""
         key = jr.split(jr.fold_in(roots(self.settings.seed, self.settings.seeds, UPDATE)[seed], step))[0]
-        agent, live = jax.tree.map(lambda x: x[seed], (part.agents, part.live))
-        if live is not None:
-            return agent.draw(live.replay, key)
+        state: Any = jax.tree.map(lambda x: x[seed], part.state)
+        if isinstance(part.groups[0], Live):
+            return state.agents.draw(state.replay, key)
         assert self.data is not None
         data = self.data.at(step) if isinstance(self.data, Reading) else self.data
-        return agent.draw(data.with_labels(agent.label(data)), key)
+        return state.draw(data.with_labels(state.label(data)), key)
 
 
 def stretches(every: int, rate: float, unit: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchrl.errors import StitchError
-from stitchrl.loops.offline import Chunk
+from stitchrl.loops.chunk import Chunk
 from stitchrl.runs.directory import RunDir
 from stitchrl.runs.files import reason
 
