@@ -34,7 +34,7 @@ from stitchrl.report.statistics import interval
 
 STATEMENTS = (31,)
 SEEDS, GAMES, TEACHER, POINTS, SIMULATIONS, SEAT = 5, 1024, 128, 128, 64, 32
-CFG = Config(game='connect_four', filters=32, hidden=(128, 128), steps=1500)
+CFG = Config(game='connect_four', positions=4096, latest=18, filters=32, hidden=(128, 128), steps=1500)
 GAME = envs.rules('connect_four')
 
 
@@ -44,9 +44,14 @@ def taught(key):
     teacher = uct.uct(uct.Config(simulations=TEACHER))
     games = flat(apprentice.record(GAME, teacher, GAMES, k_record).positions)
     fresh = jax.jit(jax.vmap(lambda key: AlphaGo.create(GAME.spec, CFG, key)))(jr.split(k_first, SEEDS))
-    imitated = lambda agent, games, key: apprentice.imitate(agent, GAME, games, key)[0]
+    learn = lambda stage, agent, rows, key: apprentice.taught(stage, agent, GAME, rows, key, CFG.steps)[0]
+    imitated = lambda agent, games, key: learn(apprentice.IMITATION, agent, games, key).promoted()
     agents = jax.jit(jax.vmap(imitated, (0, None, 0)))(fresh, games, jr.split(k_learn, SEEDS))
-    valued = lambda agent, key: apprentice.appraise(agent, GAME, key, 4096, CFG.steps, latest=18)[0]
+
+    def valued(agent, key):
+        k_games, k_learn = jr.split(key)
+        return learn(apprentice.VALUES, *apprentice.positions(agent, GAME, k_games), k_learn)
+
     agents = jax.jit(jax.vmap(valued))(agents, jr.split(k_value, SEEDS))
     other = apprentice.record(GAME, uct.uct(uct.Config(simulations=TEACHER)), 64, jr.fold_in(k_record, 1))
     return agents, fresh, jax.vmap(GAME.recall)(drawn(flat(other.positions), k_points, POINTS).obs)

@@ -15,21 +15,21 @@ networks that learned nothing are not stronger than UCT. Writes recipes/results/
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 
 from stitchrl import envs
 from stitchrl.algos.search import uct
 from stitchrl.algos.search.alphago import AlphaGo, Config, Opinion
-from stitchrl.loops import apprentice
-from stitchrl.loops.duel import flat
+from stitchrl.envs.versus import Versus
 from stitchrl.loops.match import Mover, both_seats
+from stitchrl.loops.schooling import Schooling
+from stitchrl.loops.settings import Settings
 from stitchrl.models.rules import Rules
 from stitchrl.nets.board import BoardNet, among
 from stitchrl.planners.mcts import MCTS
@@ -41,20 +41,9 @@ RESULT = Path(__file__).parent / 'results' / 'alphago.json'
 GAME = envs.rules('connect_four')
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """How much of everything."""
-
-    games: int = 2048  # recorded
-    simulations: int = 256  # of a recorded move
-    steps: int = 4000  # updates of the imitation
-    rounds: int = 200  # of the policy gradient, 128 games each
-    positions: int = 32_768  # of as many games, for the value
-    updates: int = 4000  # of the value
-    seat: int = 150  # games in each seat
-
-
-SMALL = Sizes(games=256, simulations=64, steps=500, rounds=20, positions=2048, updates=300, seat=20)
+CFG = Config(latest=36)
+SMALL = replace(CFG, games=256, teacher=64, steps=820, parts=(25, 1, 15), positions=2048)
+SEAT = 150  # games in each seat
 BEGUN = time.monotonic()
 
 
@@ -63,29 +52,25 @@ def say(text: str) -> None:
     print(f'{time.monotonic() - BEGUN:6.0f} s  {text}', flush=True)
 
 
-def trained(size: Sizes) -> tuple[AlphaGo, AlphaGo, dict[str, Any]]:
-    """(what learned, what did not, what was measured on the way)."""
-    k_record, k_create, k_imitate, k_improve, k_appraise = jr.split(jr.key(31), 5)
-    games = apprentice.record(GAME, uct.uct(uct.Config(simulations=size.simulations)), size.games, k_record)
-    moves = int(games.positions.weight.sum())
-    say(f'recorded {size.games} games, {moves} moves')
-    fresh = AlphaGo.create(GAME.spec, Config(game='connect_four', steps=size.steps), k_create)
-    agent, imitated = apprentice.imitate(fresh, GAME, flat(games.positions), k_imitate)
-    say(f'imitated: {number(imitated)}')
-    agent, rounds = apprentice.improve(agent, GAME, k_improve, size.rounds)
-    won = np.array([float(row['gradient/outcome']) for row in rounds])
-    quarter = len(won) // 4
-    say(f'improved: mean outcome against its past {won[:quarter].mean():.3f}, later {won[-quarter:].mean():.3f}')
-    latest = int(np.quantile(np.asarray(games.positions.weight.sum(0)), 0.75))
-    agent, appraised = apprentice.appraise(agent, GAME, k_appraise, size.positions, size.updates, latest)
-    say(f'appraised: {number(appraised)}')
-    told = {'recorded moves': moves, 'imitation': number(imitated), 'value': number(appraised), 'latest': latest}
-    return agent, fresh, told | {'outcome against its past, last quarter': float(won[-quarter:].mean())}
+def trained(cfg: Config) -> tuple[AlphaGo, AlphaGo, dict[str, Any]]:
+    """(what learned, what did not, what was measured on the way), by the stages of `stitch train alphago`."""
+    work = Schooling(
+        'alphago', cfg, Settings(env='connect_four', seeds=1, seed=31), Versus.create('connect_four/random')
+    )
+    desk, told = work.fresh(), {name: [] for name in ('imitation', 'improvement', 'values')}
+    one = lambda agents: jax.tree.map(lambda x: jnp.array(x[0], copy=True), agents)
+    fresh = last = one(desk.agents)
+    for part in work.chunks(desk, 0):
+        stage = list(told)[work.at(part.step)[0]]
+        told[stage].append(number(part.info))
+        last = one(part.agents)
+        say(f'{stage}, step {part.step:,} of {work.total:,}: {told[stage][-1]}')
+    return last, fresh, {stage: rows[-1] for stage, rows in told.items()}
 
 
 def number(info: dict[str, Any]) -> dict[str, float]:
     """Scalars as numbers."""
-    return {name: round(float(value), 4) for name, value in info.items()}
+    return {name: round(float(value.mean()), 4) for name, value in info.items()}
 
 
 def searcher(prior: BoardNet | None, value: BoardNet | None, fast: BoardNet | None, lam: float) -> Mover:
@@ -134,8 +119,8 @@ def main() -> None:
     """Train, play, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--small', action='store_true', help='a few minutes, nothing is written')
-    size = SMALL if parser.parse_args().small else Sizes()
-    agent, fresh, told = trained(size)
+    cfg, seat = (SMALL, 20) if parser.parse_args().small else (CFG, SEAT)
+    agent, fresh, told = trained(cfg)
     known, plain = players(agent, fresh), uct.uct(uct.Config(simulations=100))
     rival = jax.jit(lambda boards, keys: plain.plans(Rules(GAME), boards, keys)[0])
     matches = {(name, 'UCT'): (mover, rival) for name, mover in known.items()}
@@ -143,12 +128,12 @@ def main() -> None:
         matches['all', name] = known['all'], known[name]
     rows = {}
     for seed, ((ours, theirs), pair) in enumerate(matches.items()):
-        rows[f'{ours} against {theirs}'] = row = score(*pair, size.seat, seed)
+        rows[f'{ours} against {theirs}'] = row = score(*pair, seat, seed)
         say(f'{ours} against {theirs}: {row["score"]:.3f} ({row["interval"][0]:.3f} to {row["interval"][1]:.3f})')
-    if size == SMALL:
+    if cfg == SMALL:
         return
     about = {'command': 'python recipes/alphago.py', 'system': system(), 'seconds': round(time.monotonic() - BEGUN)}
-    settings = {'sizes': asdict(size), 'config': asdict(replace(agent.cfg)), 'simulations': 100}
+    settings = {'config': asdict(agent.cfg), 'simulations': 100, 'seat': seat}
     RESULT.write_text(json.dumps(about | settings | {'training': told, 'matches': rows}, indent=1) + '\n')
 
 

@@ -61,16 +61,16 @@ def run(folder, algo='iql', data=None, scores=(0.4, 0.6, 0.5), env=MAZE, success
     return made
 
 
-def game_run(folder):
+def game_run(folder, algo='alphazero'):
     """A run of two agents that learned nothing of tic-tac-toe, judged against random play."""
     folder.mkdir()
     made, spec = RunDir(folder), envs.rules('tictactoe').spec
-    agents = tiny.agents('alphazero', spec, 2, game='tictactoe', filters=4, side=3, hidden=(8,), judged=20)
+    agents = tiny.agents(algo, spec, 2, game='tictactoe', filters=4, side=3, hidden=(8,), judged=20)
     settings = Settings(None, env='tictactoe', eval_env='tictactoe/random', seeds=2)
-    made.write('config.json', {'algo': 'alphazero', 'config': to_json(agents.cfg), 'settings': to_json(settings)})
+    made.write('config.json', {'algo': algo, 'config': to_json(agents.cfg), 'settings': to_json(settings)})
     made.write('system.json', system())
-    (folder / 'command.txt').write_text('stitch train alphazero --env tictactoe\n')
-    policy.save(made.policy, 'alphazero', agents, Boundary.blank(spec), spec)
+    (folder / 'command.txt').write_text(f'stitch train {algo} --env tictactoe\n')
+    policy.save(made.policy, algo, agents, Boundary.blank(spec), spec)
     for step in (4, 8, 12):
         log(made, step, (0.4, 0.6), True, 'bc')
     made.status('finished', '')

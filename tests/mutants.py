@@ -642,6 +642,18 @@ MUTANTS = {
         lambda original: lambda *args: jnp.abs(original(*args)),
         test_alphago.test_a_leaf_is_worth_the_mixture,
     ),
+    'moves of the other side that teach the policy gradient': Mutant(
+        'stitchrl.loops.apprentice',
+        'games',
+        after(lambda rows, *_: rows._replace(weight=jnp.ones_like(rows.weight))),
+        test_alphago.test_only_the_moves_of_rho_count,
+    ),
+    'a past that nobody joins': Mutant(
+        'stitchrl.loops.apprentice',
+        'joined',
+        lambda _: lambda pool, agent, i: pool,
+        test_alphago.test_its_past_is_joined_now_and_then,
+    ),
     'games whose losers are told that they won': Mutant(
         'stitchrl.loops.duel',
         'duel',

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import conformance
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -21,7 +22,10 @@ from stitchrl.runs import checkpoint
 
 pytestmark = pytest.mark.usefixtures('quick_compiles')
 GAME = TicTacToe.create()
-SMALL = Config(game='tictactoe', filters=16, side=3, hidden=(32,), fast=8, batch=64, gentle=3e-3, steps=300, judged=20)
+NETS = {'filters': 16, 'side': 3, 'hidden': (32,), 'fast': 8}
+SMALL = Config(
+    'tictactoe', positions=2048, latest=6, **NETS, batch=64, gentle=3e-3, judged=20, steps=180, parts=(1, 1, 1)
+)
 
 
 class Says:
@@ -111,8 +115,9 @@ def taught():
     games = jax.jit(lambda key: duel(GAME, first, chance, side, key))(jr.key(0))
     mine = games.positions.weight * (games.player == side[None])
     fresh = jax.jit(lambda key: AlphaGo.create(GAME.spec, SMALL, key))(jr.key(1))
-    agent, info = apprentice.imitate(fresh, GAME, flat(games.positions._replace(weight=mine)), jr.key(2))
-    return fresh, agent, info
+    rows = flat(games.positions._replace(weight=mine))
+    agent, info = apprentice.taught(apprentice.IMITATION, fresh, GAME, rows, jr.key(2), 300)
+    return fresh, agent.promoted(), info
 
 
 def test_imitation_learns_what_was_played(taught):
@@ -130,11 +135,12 @@ def test_imitation_learns_what_was_played(taught):
 def test_self_play_improves_on_its_past(taught):
     """After 60 rounds rho beats what it began as; without gradient it does not."""
     _, agent, _ = taught
-    better, told = apprentice.improve(agent, GAME, jr.key(3), 60, 128)
+    better, pool = apprentice.past(agent, GAME, jr.key(0))
+    better, told = apprentice.taught(apprentice.IMPROVEMENT, better, GAME, pool, jr.key(3), 60)
     score = lambda one: float(against(one.rho.net, agent.rho.net))
     assert score(better) > 0.15
     assert abs(score(agent)) < 0.12
-    assert len(told) == 60
+    assert told['gradient/outcome'] > 0
 
 
 @jax.jit
@@ -144,13 +150,43 @@ def against(ours, theirs):
     return jnp.where(side == 0, games.result, -games.result).mean()
 
 
+def leaning(agent, way):
+    """Its networks with a bias towards moves of high numbers, or of low ones."""
+    bias = lambda net: net.dense.layers[-1].bias
+    return eqx.tree_at(bias, agent.rho.net, bias(agent.rho.net) + way * 50.0 * jnp.arange(10))
+
+
+def test_only_the_moves_of_rho_count():
+    """It takes the highest free field, what it was the lowest; each begins half of the games."""
+    agent = AlphaGo.create(GAME.spec, replace(SMALL, rivals=4), jr.key(0))
+    high, pool = leaning(agent, 1), jax.tree.map(lambda x: x[None], leaning(agent, -1))
+    agent = replace(agent, rho=replace(agent.rho, net=high))
+    rows = jax.jit(lambda agent, pool: apprentice.games(agent, GAME, pool, jr.key(1), 0))(agent, pool)
+    highest, mine = 8 - rows.legal[:, ::-1].argmax(-1), np.asarray(rows.weight) > 0
+    np.testing.assert_array_equal(rows.policy.argmax(-1)[mine], highest[mine])
+    assert mine.sum() == 2 * 3 + 2 * 3, 'three stones on the upper row, whoever begins'
+
+
+def test_its_past_is_joined_now_and_then():
+    """Every 20 updates, in the order in which it was; with 60 there is room for the first and three more."""
+    agent, pool = apprentice.past(AlphaGo.create(GAME.spec, SMALL, jr.key(0)), GAME, jr.key(0))
+    weight = lambda tree: np.asarray(tree.stem.weight)
+    assert weight(pool).shape[0] == 4
+    for i in range(60):
+        now = jax.tree.map(lambda x, i=i: jnp.full_like(x, i), agent.rho)
+        pool = apprentice.joined(pool, replace(agent, rho=now), jnp.int32(i))
+    assert [weight(pool)[k].mean() for k in (1, 2, 3)] == [19, 39, 59]
+    np.testing.assert_array_equal(weight(pool)[0], weight(agent.sigma.net))
+
+
 ONE_EACH = jax.jit(lambda agent, key: apprentice.one_each(agent, GAME, key, 512, 6))
 
 
 def test_values_are_of_what_rho_plays(taught):
     """In games that it has not seen it is nearer to the outcomes than their mean is; what knows nothing is not."""
     fresh, agent, _ = taught
-    learned, _ = apprentice.appraise(agent, GAME, jr.key(4), 2048, 400, 6)
+    agent, rows = apprentice.positions(agent, GAME, jr.key(4))
+    learned, _ = apprentice.taught(apprentice.VALUES, agent, GAME, rows, jr.key(5), 400)
     rows = ONE_EACH(agent, jr.key(6))
     rows = jax.tree.map(lambda x: x[np.asarray(rows.weight) == 1], rows)
     error = lambda one: float(value_loss(one.value.net, rows)[0])
@@ -177,8 +213,9 @@ def test_it_acts_by_search(taught):
 @pytest.mark.parametrize(
     ('spec', 'changes', 'told'),
     [
-        (replace(GAME.spec, action=Continuous(1, (-1,), (1,))), {}, 'discrete moves'),
-        (GAME.spec, {'lam': 1.5}, 'a share'),
+        (replace(GAME.spec, action=Continuous(1, (-1,), (1,))), {}, 'discrete actions'),
+        (GAME.spec, {'lam': 1.5}, 'a share from 0 to 1'),
+        (GAME.spec, {'teacher': 0}, 'teacher 0'),
     ],
 )
 def test_what_it_cannot_be(spec, changes, told):

@@ -41,6 +41,7 @@ def test_help_and_the_table_of_verbs(capsys):
         (['iql', '--preset', 'none'], "no preset 'none'"),
         (['td3_bc', '--actions', 'discrete'], 'td3_bc needs continuous actions'),
         (['alphazero'], 'learns from its own games'),
+        (['alphago'], 'equations are in stitchrl.algos.search.alphago'),
     ],
 )
 def test_wrong_words(argv, words):

@@ -5,11 +5,17 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import tiny
 
+from stitchrl import envs
 from stitchrl.algos.search.uct import Config, uct
+from stitchrl.cli import main
+from stitchrl.core.boundary import Boundary
 from stitchrl.envs import pgx as ours
 from stitchrl.envs.board import ConnectFour
+from stitchrl.envs.versus import Versus
 from stitchrl.errors import MissingExtra, UsageError
+from stitchrl.loops.evaluate import evaluate
 from stitchrl.models.rules import Rules
 from stitchrl.report.stones import label, owners
 
@@ -93,6 +99,33 @@ def test_a_position_holds_no_observation_and_the_past_matters(go):
         go.recall(go.observe(go.start()))
 
 
+@pytest.fixture(scope='module')
+def followed(go):
+    return jax.jit(go.found), jax.jit(go.kept)
+
+
+def test_who_remembers_finds_the_other_s_move(go, play, followed):
+    """Two games: one in which it begins, one in which the other does; in both the other captures, then passes."""
+    found, kept = followed
+    boards, _ = jax.vmap(lambda move: play(go.start(), move)[:2])(jnp.array([40, 1]))
+    boards = jax.tree.map(lambda start, moved: jnp.stack([start, moved[1]]), go.start(), boards)
+    memory = go.remember(2)
+    for ours, theirs in ((jnp.array([0, 0]), [1, 9]), (jnp.array([80, 80]), [9, 20]), (jnp.array([79, 79]), [81, 81])):
+        known = found(memory, jax.vmap(go.observe)(boards))
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(known), jax.device_get(boards))
+        memory, boards = kept(known, ours), jax.vmap(lambda board, move: play(board, move)[0])(boards, ours)
+        boards = jax.vmap(lambda board, move: play(board, move)[0])(boards, jnp.array(theirs))
+    wrong = found(kept(known, jnp.array([78, 78])), jax.vmap(go.observe)(boards))  # control: another move was its own
+    assert (np.asarray(wrong._x.board) != np.asarray(boards._x.board)).any()
+
+
+def test_an_agent_that_learned_go_is_judged_move_by_move(go):
+    """Every move it makes is legal, or the game would be lost at once."""
+    agents = tiny.agents('alphazero', go.spec, 1, game='go_9x9', filters=2, hidden=(4,), judged=2)
+    episodes = evaluate(agents, Boundary.blank(go.spec), Versus.create('go_9x9/random'), 0, 3)
+    assert episodes.lengths.min() > 10
+
+
 def test_symmetries_of_go_move_stones_and_moves_alike(go, play):
     turns = go.symmetries()
     assert turns.actions.shape == (8, 82)
@@ -128,9 +161,12 @@ def test_othello_turns_stones():
     assert label(game, 64) == 'pass'
 
 
-def test_what_is_no_such_game_and_what_is_missing(monkeypatch):
+def test_what_is_no_such_game_and_what_is_missing(monkeypatch, capsys):
     with pytest.raises(UsageError, match='did you mean go_9x9'):
         ours.Pgx.create('go9x9')
     monkeypatch.setitem(__import__('sys').modules, 'pgx', None)
-    with pytest.raises(MissingExtra, match=r'stitchrl\[games\]'):
+    with pytest.raises(MissingExtra, match=r'go_9x9 is a game of pgx.*stitchrl\[games\]'):
         ours.Pgx.create()
+    monkeypatch.setattr(envs, 'rules', envs.rules.__wrapped__)  # not one that was made before
+    assert main(['play', 'othello']) == 3
+    assert 'othello is a game of pgx' in capsys.readouterr().err

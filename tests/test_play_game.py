@@ -92,16 +92,17 @@ def test_against_uct_from_a_pipe(monkeypatch, capsys):
     GAME.after(told['moves'])
 
 
-@pytest.fixture
-def run(tmp_path):
-    return fakes.game_run(tmp_path / 'zero')
+@pytest.fixture(params=['alphazero', 'alphago'])
+def run(tmp_path, request):
+    return fakes.game_run(tmp_path / 'played', request.param)
 
 
 def test_against_a_run(monkeypatch, capsys, run):
     monkeypatch.setattr('sys.stdin', io.StringIO('\n' * 9))
     assert main(['play', str(run.path), '--second', '--seed-index', '1', '--json']) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told['opponent'] == f'alphazero of {run.path}, 20 simulations a move'
+    algo = run.read('config.json')['algo']
+    assert told['opponent'] == f'{algo} of {run.path}, 20 simulations a move'
     assert all(sum(row['visits']) == 20 for row in told['searches'])
     assert told['searches'][0]['move_number'] == 0
     GAME.after(told['moves'])
@@ -124,7 +125,7 @@ def test_what_cannot_be_played(options, told, capsys):
 
 @pytest.mark.parametrize('name', envs.GAMES)
 def test_every_game_has_a_face(name):
-    if name.startswith('go'):
+    if envs.GAMES[name][0] == envs.PGX:
         pytest.importorskip('pgx', reason='this game is one of pgx; pip install "stitchrl[games]"')
     game = envs.rules(name)
     assert len(stones.text(game, game.start()).splitlines()) >= game.spec.obs.shape[1]

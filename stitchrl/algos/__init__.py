@@ -34,6 +34,7 @@ ALGORITHMS = {
 
 # Those that learn a game by playing both sides of it, and nothing from recordings or from steps in a world.
 PLAYERS = {
+    'alphago': ('stitchrl.algos.search.alphago', 'imitates games of a search, improves against itself, learns values'),
     'alphazero': ('stitchrl.algos.search.alphazero', 'plays itself by tree search, learns what the search finds'),
 }
 

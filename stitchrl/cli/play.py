@@ -49,11 +49,10 @@ def main(argv: list[str]) -> int:
 def is_game(name: str) -> bool:
     """A game's name, or a run of an algorithm that learns games."""
     from stitchrl import envs
-    from stitchrl.algos import algorithm
-    from stitchrl.core.player import Player
+    from stitchrl.algos import PLAYERS
     from stitchrl.runs.directory import RunDir
 
-    return name in envs.GAMES or issubclass(algorithm(RunDir.find(name).read('config.json')['algo']).ALGO, Player)
+    return name in envs.GAMES or RunDir.find(name).read('config.json')['algo'] in PLAYERS
 
 
 def play(args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchrl.algos import PLAYERS
 from stitchrl.loops.chunk import Chunk
 from stitchrl.loops.evaluate import Episodes
 
@@ -143,6 +144,8 @@ def hints(session: Any, run: Path) -> list[str]:
     """What to do with a run that is done: only what can be done with its policies."""
     import jax
 
+    if session.algo in PLAYERS:
+        return [f'stitch {verb} {run}' for verb in ('play', 'eval', 'report')]
     agent = jax.eval_shape(session.work.new)
     remembers = jax.tree.leaves(jax.eval_shape(lambda: agent.remember(1)))
     alone = session.work.stream is None and not remembers

@@ -26,6 +26,9 @@ algorithms: {algos}
 all options of one: stitch train ALGO --help"""
 
 
+LIKE = ('--data recording.hdf5 --steps 100000', '--env connect_four')  # of most algorithms, of those that play games
+
+
 @dataclass(frozen=True)
 class Plain:
     """Settings of the command line alone."""
@@ -44,6 +47,11 @@ def main(argv: list[str]) -> int:
     if algo.startswith('-'):
         raise UsageError(f'the algorithm comes first: stitch train ALGO {" ".join(argv)}')
     plain, settings, cfg = parse(algo, rest)
+    if algo in PLAYERS and (settings.data is not None or settings.env is None):
+        raise UsageError(
+            f'{algo} learns a game by playing itself, from no recording; name a game: '
+            f'stitch train {algo} --env connect_four'
+        )
     if settings.data is None and settings.env is None:
         raise UsageError(
             f'nothing to learn from; name a recording, an environment or both: '
@@ -70,7 +78,7 @@ def parse(algo: str, argv: list[str]) -> tuple[Plain, Any, Any]:
     request = tyro.cli(
         Request,
         prog=f'stitch train {algo}',
-        description=f'{module.__doc__}\nexample: stitch train {algo} --data recording.hdf5 --steps 100000',
+        description=f'{module.__doc__}\nexample: stitch train {algo} {LIKE[algo in PLAYERS]}',
         default=Request(Plain(preset, file), settings, cfg),
         args=argv,
         config=(tyro.conf.OmitArgPrefixes,),
@@ -151,8 +159,6 @@ def header(session: Any, preset: str) -> str:
     """What will be done, in a few lines."""
     import jax
 
-    from stitchrl.loops.contest import Contest
-
     settings, cfg, work = session.settings, session.cfg, session.work
     seeds = f'{settings.seeds} seed{"s" * (settings.seeds > 1)} from {settings.seed}'
     about = session.run.read('data.json') if work.offline else {}
@@ -163,7 +169,7 @@ def header(session: Any, preset: str) -> str:
             f'      {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
         ]
         lines += [reading(work.data)] if settings.stream else []
-    if isinstance(work, Contest):
+    if session.algo in PLAYERS:
         lines += work.told()
     elif work.stream is not None:
         plan, size = work.stream.plan, work.bytes / 1e6

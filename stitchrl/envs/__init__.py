@@ -33,20 +33,24 @@ DEVICE = {
     'pointmass/hard': ('stitchrl.envs.pointmass', 'PointMass', 'a drifting point, five actions, four rooms'),
 }
 
+PGX = 'stitchrl.envs.pgx'  # whose games have their names there
 GAMES = {
     'tictactoe': ('stitchrl.envs.board', 'TicTacToe', 'three in a row; judged against exact play'),
     'connect_four': ('stitchrl.envs.board', 'ConnectFour', 'four in a row; judged against UCT of 400 simulations'),
-    'go_9x9': ('stitchrl.envs.pgx', 'Pgx', 'Go on nine by nine fields; needs the games extra'),
+    'go_9x9': (PGX, 'Pgx', 'Go on nine by nine fields; needs the games extra'),
+    'go_19x19': (PGX, 'Pgx', 'Go on the large board; needs the games extra'),
+    'othello': (PGX, 'Pgx', 'stones that turn, eight by eight; needs the games extra'),
 }
 
 
 @cache
 def rules(name: str | None) -> Any:
-    """The rules of a game for two, to search and to play against oneself. UsageError for a name that is none."""
+    """The rules of a game for two, to search and to play against oneself. UsageError for a name that is none,
+    MissingExtra for a game of a package that is not installed."""
     if name not in GAMES:
         raise UsageError(f'{name!r} is not a game{meant(name or "", GAMES)}')
     module, cls, _ = GAMES[name]
-    return getattr(import_module(module), cls).create()
+    return getattr(import_module(module), cls).create(*([name] if module == PGX else []))
 
 
 def make(name: str, training: bool = False) -> Any:
@@ -82,7 +86,7 @@ def make(name: str, training: bool = False) -> Any:
     try:
         return host(name)
     except UsageError as error:
-        near = get_close_matches(name, DEVICE, n=1)
+        near = get_close_matches(name, DEVICE | GAMES, n=1)
         raise (UsageError(f'{error}; did you mean {near[0]}?') if near else error) from None
 
 

@@ -78,7 +78,19 @@ class Game(Env):
 
     def recall(self, obs: jax.Array) -> Any:
         """The position that looks like this; of a game whose past matters UsageError."""
-        raise UsageError(f'{type(self).__name__}: what is seen does not tell the position; search from `State.inner`')
+        raise UsageError(f'{type(self).__name__}: what is seen does not tell the position; remember it, see `found`')
+
+    def remember(self, n: int) -> Any:
+        """What who plays n games has to remember from their start on, leading axis n; () where a view tells all."""
+        return ()
+
+    def found(self, memory: Any, obs: jax.Array) -> Any:
+        """The positions that look like this [n, ...] to who remembers so much, its turn in each."""
+        return jax.vmap(self.recall)(obs)
+
+    def kept(self, boards: Any, action: jax.Array) -> Any:
+        """What to remember after these moves [n] in positions [n, ...]."""
+        return ()
 
     def reset(self, key: jax.Array) -> State:
         """The first move is due. Nothing is random, `key` is not used."""

@@ -51,7 +51,7 @@ class Pgx(Game):
         try:
             pgx = import_module('pgx')
         except ImportError as error:
-            raise MissingExtra('this game is one of pgx; install it with: pip install "stitchrl[games]"') from error
+            raise MissingExtra(f'{name} is a game of pgx; install it with: pip install "stitchrl[games]"') from error
         env = pgx.make(name)
         height, width, channels = env.observation_shape
         init = lenient(jax.jit(env.init))
@@ -88,6 +88,25 @@ class Pgx(Game):
         from stitchrl.models.rules import Branching, Rules
 
         return Branching.playouts(Rules(self), boards, keys, 1.0, self.spec.horizon or 0)
+
+    def remember(self, n: int) -> Any:
+        """See `Game.remember`: the positions themselves, for the past matters and is not seen."""
+        return jax.tree.map(lambda x: jnp.tile(x[None], (n, *(1,) * x.ndim)), self.start())
+
+    def found(self, memory: Any, obs: jax.Array) -> Any:
+        """See `Game.found`: the position remembered, or that after the other's move which looks like this."""
+
+        def one(board: Any, obs: jax.Array) -> Any:
+            after, _, _ = jax.vmap(self.play, (None, 0))(board, jnp.arange(self.spec.action_dim))
+            alike = (jax.vmap(self.observe)(after) == obs[None]).all((1, 2, 3)) & self.legal(board)
+            here, move = (self.observe(board) == obs).all(), alike.argmax()
+            return jax.tree.map(lambda now, then: jnp.where(here, now, then[move]), board, after)
+
+        return jax.vmap(one)(memory, obs)
+
+    def kept(self, boards: Any, action: jax.Array) -> Any:
+        """See `Game.kept`."""
+        return jax.vmap(self.play)(boards, action)[0]
 
     def symmetries(self) -> Symmetries:
         """Four turns of the board and of its mirror image; to pass is to pass in all of them."""

@@ -33,19 +33,14 @@ class Contest:
     def __init__(self, name: str, cfg: Any, settings: Settings, world: Any):
         """`world`: an environment that holds a `game`. UsageError where a request cannot be meant."""
         self.name, self.algo, self.settings = name, algorithm(name).ALGO, settings
-        if getattr(world, 'game', None) is None:
-            raise UsageError(f'{name} learns a game by playing itself, from no recording: name one, --env connect_four')
-        if settings.data is not None:
-            raise UsageError(f'{name} learns from its own games alone, without --data')
+        self.game, self.spec, self.online = game_of(name, settings, world), world.spec, cfg.steps
         if min(cfg.steps, settings.seeds, settings.lanes, cfg.batch) < 1 or settings.ratio <= 0:
             got = f'steps {cfg.steps}, seeds {settings.seeds}, lanes {settings.lanes}, ratio {settings.ratio:g}'
             raise UsageError(f'{got}; expected at least 1, and a ratio above 0')
-        self.game, self.spec, self.online = world.game, world.spec, cfg.steps
         longest, asked = settings.lanes * (self.spec.horizon + 1), settings.random_steps or 0
         self.plan = Plan(settings.lanes, settings.ratio, max(asked, longest), 0.0)
-        title = None if settings.env is None else settings.env.partition('/')[0]
         last = self.total // settings.lanes
-        self.cfg = self.algo.seated(cfg, title, max(int(self.plan.due(last)), 1))
+        self.cfg = self.algo.seated(cfg, titled(settings), max(int(self.plan.due(last)), 1))
         self.boundary = Boundary.blank(self.spec)
         self.bytes = self.fits()
         self.first = None if settings.start is None else inherited(settings.start, name, jax.eval_shape(self.new))[0]
@@ -119,3 +114,17 @@ class Contest:
         key = jr.fold_in(roots(self.settings.seed, self.settings.seeds, UPDATE)[seed], step)
         hall = jax.tree.map(lambda x: x[seed], part.state)
         return hall.agents.draw(hall.games, key)
+
+
+def game_of(name: str, settings: Settings, world: Any) -> Any:
+    """The rules of the game in which the algorithm is to learn. UsageError where there is none, or a recording."""
+    if getattr(world, 'game', None) is None:
+        raise UsageError(f'{name} learns a game by playing itself, from no recording: name one, --env connect_four')
+    if settings.data is not None:
+        raise UsageError(f'{name} learns from its own games alone, without --data')
+    return world.game
+
+
+def titled(settings: Settings) -> str | None:
+    """The name of the game; None where it has none."""
+    return None if settings.env is None else settings.env.partition('/')[0]

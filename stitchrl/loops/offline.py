@@ -93,14 +93,15 @@ def pieces(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
 def many(state: State, data: Dataset, root: jax.Array, start: jax.Array, chunk: int) -> Any:
     """`chunk` updates of each agent, from update `start` on. -> state, {name: [chunk, S]}."""
 
-    def one(t: jax.Array, state: State, root: jax.Array) -> Any:
+    def one(root: jax.Array, state: State, t: jax.Array) -> Any:
         k_data, k_update = jr.split(jr.fold_in(root, t))
         batch = state.agents.draw(data.with_labels(state.labels), k_data)
         agent, info = state.agents.update(batch, k_update, t)
         return State(agent, state.labels), info
 
-    step = lambda state, t: over_seeds(partial(one, t), state, root)
-    return jax.lax.scan(step, state, start + jnp.arange(chunk))
+    each = lambda state, root: jax.lax.scan(partial(one, root), state, start + jnp.arange(chunk))
+    state, info = over_seeds(each, state, root)
+    return state, {name: value.T for name, value in info.items()}
 
 
 @partial(jax.jit, static_argnums=4)

@@ -132,7 +132,7 @@ def device_ticks(
     """Ticks first .. first + n - 1 in a device environment; `constants` is (boundary, recording or None)."""
     boundary, data = constants
 
-    def one(t: jax.Array, live: Live, roots: Roots) -> Live:
+    def one(roots: Roots, live: Live, t: jax.Array) -> Any:
         live, action = choose(live, boundary.obs(live.world.obs), roots.act, t, plan, each)
         k_step, k_reset = (jr.split(key, plan.lanes) for key in jr.split(jr.fold_in(roots.world, t)))
         after = jax.vmap(env.step)(live.world, boundary.action_out(action), k_step)
@@ -142,10 +142,11 @@ def device_ticks(
         )
         live = learn(keep(live, step, boundary), data, roots.update, t, plan, each)
         again = jax.vmap(env.reset)(k_reset)
-        return live._replace(world=jax.tree.map(lambda new, old: jnp.where(like(ends, new), new, old), again, after))
+        world = jax.tree.map(lambda new, old: jnp.where(like(ends, new), new, old), again, after)
+        return live._replace(world=world), None
 
-    tick = lambda live, t: (over_seeds(partial(one, t), live, roots), None)
-    return jax.lax.scan(tick, live, first + jnp.arange(n))[0]
+    ticks = lambda live, roots: jax.lax.scan(partial(one, roots), live, first + jnp.arange(n))[0]
+    return over_seeds(ticks, live, roots)
 
 
 @partial(jax.jit, donate_argnums=0, static_argnums=(5, 6, 7))
@@ -173,7 +174,7 @@ def host_tick(
         live = learn(keep(live, step, boundary), data, roots.update, t, plan, each)
         return choose(live._replace(world=now), boundary.obs(now), roots.act, t + 1, plan, each)
 
-    live, action = over_seeds(one, live, action, seen, roots)
+    live, action = jax.vmap(one)(live, action, seen, roots)
     return jax.tree.leaves((live, action)), boundary.action_out(action)
 
 
@@ -181,7 +182,7 @@ def host_tick(
 def first_actions(live: Live, boundary: Boundary, roots: Roots, t: jax.Array, plan: Plan) -> Any:
     """(live, actions, raw actions) at the present observations, for tick t."""
     one = lambda live, root: choose(live, boundary.obs(live.world), root, t, plan, None)
-    live, action = over_seeds(one, live, roots.act)
+    live, action = jax.vmap(one)(live, roots.act)
     return live, action, boundary.action_out(action)
 
 

@@ -69,3 +69,9 @@ class Tally(NamedTuple):
     episodes: jax.Array  # [], that ended
     returns: jax.Array  # [], their sum
     lengths: jax.Array  # []
+
+    def counted(self, info: dict[str, jax.Array]) -> 'Tally':
+        """With one more update, and what it told."""
+        fine = jnp.isfinite(jnp.stack(list(info.values()))).all()
+        sums = {name: self.sums[name] + value for name, value in info.items()}
+        return self._replace(updates=self.updates + 1, sums=sums, bad=self.bad + ~fine)

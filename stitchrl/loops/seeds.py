@@ -17,7 +17,8 @@ def over_seeds(one: Callable[..., Any], *each: Any) -> Any:
     """`one` of every agent: all leaves of `each`, and of what comes back, have a leading axis [S].
 
     A single agent is not vmapped: a product with a batch axis of one is slower than a plain one (CQL by a third), and
-    a loop that ends when its condition says so would become one that keeps what it had, array by array.
+    a loop that ends when its condition says so would become one that keeps what it had, array by array. Put it around
+    a scan, not into it: there the axis that comes and goes would have XLA copy a ring of replay in every step.
     """
     if len(jax.tree.leaves(each)[0]) > 1:
         return jax.vmap(one)(*each)

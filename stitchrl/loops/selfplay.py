@@ -91,9 +91,7 @@ def learn(hall: Hall, root: jax.Array, t: jax.Array, plan: Plan) -> Hall:
     def one(u: jax.Array, carry: tuple[Player, Tally]) -> tuple[Player, Tally]:
         agent, tally = carry
         agent, info = learned(agent, hall.games, root, u)
-        fine = jnp.isfinite(jnp.stack(list(info.values()))).all()
-        sums = {name: tally.sums[name] + value for name, value in info.items()}
-        return agent, tally._replace(updates=tally.updates + 1, sums=sums, bad=tally.bad + ~fine)
+        return agent, tally.counted(info)
 
     carry = jax.lax.fori_loop(plan.due(t), plan.due(t + 1), one, (hall.agents, hall.tally))
     return hall._replace(agents=carry[0], tally=carry[1])
@@ -104,11 +102,11 @@ def ticks(hall: Hall, game: Game, keys: Keys, first: jax.Array, n: int, plan: Pl
     """Ticks first .. first + n - 1. The plan's `random_steps` are those before the first update; by then every lane has
     a game that is over."""
 
-    def one(t: jax.Array, hall: Hall, keys: Keys) -> Hall:
-        return learn(move(hall, game, keys.act, t), keys.update, t, plan)
+    def one(keys: Keys, hall: Hall, t: jax.Array) -> Any:
+        return learn(move(hall, game, keys.act, t), keys.update, t, plan), None
 
-    tick = lambda hall, t: (over_seeds(partial(one, t), hall, keys), None)
-    return jax.lax.scan(tick, hall, first + jnp.arange(n))[0]
+    each = lambda hall, keys: jax.lax.scan(partial(one, keys), hall, first + jnp.arange(n))[0]
+    return over_seeds(each, hall, keys)
 
 
 @jax.jit

@@ -10,10 +10,12 @@ from stitchrl import envs
 from stitchrl.algos import algorithm
 from stitchrl.algos.fit import refuse
 from stitchrl.core.player import Player
+from stitchrl.core.pupil import Pupil
 from stitchrl.errors import StitchError
 from stitchrl.loops.chunk import Chunk, agents_of
 from stitchrl.loops.contest import Contest
 from stitchrl.loops.evaluate import evaluate, rows
+from stitchrl.loops.schooling import Schooling
 from stitchrl.loops.settings import Settings
 from stitchrl.loops.watch import Nobody, Watch
 from stitchrl.loops.work import Recording, Work
@@ -143,8 +145,10 @@ class Session:
         return stop.error(f'saved after step {saved}; go on with: {self.run.read("STATUS.json")["resume"]}')
 
 
-def undertaken(algo: str, cfg: Any, settings: Settings, data: Recording | None, world: Any) -> Work | Contest:
-    """What there is to work through: games against itself for an algorithm that learns so, else steps and updates."""
-    if issubclass(algorithm(algo).ALGO, Player):
-        return Contest(algo, cfg, settings, world)
+def undertaken(algo: str, cfg: Any, settings: Settings, data: Recording | None, world: Any) -> Any:
+    """What there is to work through: games against itself, or the stages of an apprenticeship, for an algorithm that
+    learns so, else steps and updates (`work.Work`, for which the others stand)."""
+    cls = algorithm(algo).ALGO
+    if issubclass(cls, Player | Pupil):
+        return (Contest if issubclass(cls, Player) else Schooling)(algo, cfg, settings, world)
     return Work(algo, cfg, settings, data, world)

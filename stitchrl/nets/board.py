@@ -6,6 +6,8 @@ network takes far fewer for the same board: a layer of small windows, laid side 
 and for accelerators. He et al., 2016; Silver et al., 2018.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -71,6 +73,16 @@ class BoardNet(eqx.Module):
             x = block(x)
         out = self.dense(x.reshape(*x.shape[:-3], -1))
         return out[..., : self.actions], jnp.tanh(out[..., self.actions])
+
+
+class Drawn(eqx.Module):
+    """Moves drawn from a network's policy; see `models.rules.Act`."""
+
+    net: BoardNet
+
+    def __call__(self, model: Any, latent: Any, keys: jax.Array) -> jax.Array:
+        logits = among(self.net(model.seen(latent))[0], model.legal(latent))
+        return jax.vmap(jr.categorical)(keys, logits).astype(jnp.int32)
 
 
 def bordered(x: jax.Array) -> jax.Array:

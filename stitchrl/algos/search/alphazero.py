@@ -147,10 +147,15 @@ class AlphaZero(Player):
         planner = replace(self.planner(self.cfg.judged, False), choose=by_visits(temperature))
         return planner.plans(Rules(self.game), boards, keys)[0]
 
+    def remember(self, n: int) -> Any:
+        """What the game asks for."""
+        return self.game.remember(n)
+
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
-        """The most visited move; with t drawn from the visits. obs must tell the position (`Game.recall`)."""
-        boards = jax.vmap(self.game.recall)(obs)
-        return self.best(boards, jr.split(key, len(obs)), 0.0 if t is None else 1.0), memory
+        """The most visited move; with t drawn from the visits."""
+        boards = self.game.found(memory, obs)
+        action = self.best(boards, jr.split(key, len(obs)), 0.0 if t is None else 1.0)
+        return action, self.game.kept(boards, action)
 
     def draw(self, data: Games, key: jax.Array) -> Position:
         """Positions, each through a random symmetry: the board, its moves and their visits alike."""
