@@ -28,6 +28,9 @@ SMALL = Config(
 )
 
 
+CREATE = jax.jit(lambda key: AlphaGo.create(GAME.spec, SMALL, key))
+
+
 class Says:
     """A network that gives what it is told, whatever it sees."""
 
@@ -114,7 +117,7 @@ def taught():
     side = jnp.arange(128, dtype=jnp.int32) % 2
     games = jax.jit(lambda key: duel(GAME, first, chance, side, key))(jr.key(0))
     mine = games.positions.weight * (games.player == side[None])
-    fresh = jax.jit(lambda key: AlphaGo.create(GAME.spec, SMALL, key))(jr.key(1))
+    fresh = CREATE(jr.key(1))
     rows = flat(games.positions._replace(weight=mine))
     agent, info = apprentice.taught(apprentice.IMITATION, fresh, GAME, rows, jr.key(2), 300)
     return fresh, agent.promoted(), info
@@ -158,18 +161,18 @@ def leaning(agent, way):
 
 def test_only_the_moves_of_rho_count():
     """It takes the highest free field, what it was the lowest; each begins half of the games."""
-    agent = AlphaGo.create(GAME.spec, replace(SMALL, rivals=4), jr.key(0))
+    agent = replace(CREATE(jr.key(0)), cfg=replace(SMALL, rivals=4))
     high, pool = leaning(agent, 1), jax.tree.map(lambda x: x[None], leaning(agent, -1))
     agent = replace(agent, rho=replace(agent.rho, net=high))
     rows = jax.jit(lambda agent, pool: apprentice.games(agent, GAME, pool, jr.key(1), 0))(agent, pool)
     highest, mine = 8 - rows.legal[:, ::-1].argmax(-1), np.asarray(rows.weight) > 0
     np.testing.assert_array_equal(rows.policy.argmax(-1)[mine], highest[mine])
-    assert mine.sum() == 2 * 3 + 2 * 3, 'three stones on the upper row, whoever begins'
+    assert mine.sum() == 2 * 3 + 2 * 2, 'who begins has three in a row first'
 
 
 def test_its_past_is_joined_now_and_then():
     """Every 20 updates, in the order in which it was; with 60 there is room for the first and three more."""
-    agent, pool = apprentice.past(AlphaGo.create(GAME.spec, SMALL, jr.key(0)), GAME, jr.key(0))
+    agent, pool = apprentice.past(CREATE(jr.key(0)), GAME, jr.key(0))
     weight = lambda tree: np.asarray(tree.stem.weight)
     assert weight(pool).shape[0] == 4
     for i in range(60):

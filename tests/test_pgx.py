@@ -110,10 +110,10 @@ def test_who_remembers_finds_the_other_s_move(go, play, followed):
     boards, _ = jax.vmap(lambda move: play(go.start(), move)[:2])(jnp.array([40, 1]))
     boards = jax.tree.map(lambda start, moved: jnp.stack([start, moved[1]]), go.start(), boards)
     memory = go.remember(2)
-    for ours, theirs in ((jnp.array([0, 0]), [1, 9]), (jnp.array([80, 80]), [9, 20]), (jnp.array([79, 79]), [81, 81])):
+    for own, theirs in ((jnp.array([0, 0]), [1, 9]), (jnp.array([80, 80]), [9, 20]), (jnp.array([79, 79]), [81, 81])):
         known = found(memory, jax.vmap(go.observe)(boards))
         jax.tree.map(np.testing.assert_array_equal, jax.device_get(known), jax.device_get(boards))
-        memory, boards = kept(known, ours), jax.vmap(lambda board, move: play(board, move)[0])(boards, ours)
+        memory, boards = kept(known, own), jax.vmap(lambda board, move: play(board, move)[0])(boards, own)
         boards = jax.vmap(lambda board, move: play(board, move)[0])(boards, jnp.array(theirs))
     wrong = found(kept(known, jnp.array([78, 78])), jax.vmap(go.observe)(boards))  # control: another move was its own
     assert (np.asarray(wrong._x.board) != np.asarray(boards._x.board)).any()
