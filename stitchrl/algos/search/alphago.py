@@ -64,7 +64,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     'default': ('connect four', {'seeds': 1}),
     'tictactoe': (
         'boards of a few fields',
-        {'seeds': 1, 'side': 3, 'hidden': (128, 128), 'teacher': 64, 'games': 512, 'drawn': 6, 'gentle': 1e-3}
+        {'seeds': 1, 'side': 3, 'hidden': (128, 128), 'games': 1024, 'drawn': 4, 'gentle': 1e-3}
         | {'positions': 8192, 'latest': 6, 'steps': 2100, 'parts': (10, 1, 10)},
     ),
 }
