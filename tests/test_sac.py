@@ -133,6 +133,17 @@ def test_reinforce_by_hand():
     assert slope.std == pytest.approx(-float(((pre**2 - 1).sum(-1) / 0.3 * q).mean()), rel=1e-3)
 
 
+def test_a_baseline_of_the_other_samples_by_hand():
+    """Two samples: each Q is judged by the other's."""
+    cfg = Config(actor_gradient='reinforce', actor_samples=2, actor_baseline=True, entropy_actor=False)
+    action, log_prob = PI(BATCH.obs).scored_samples(jr.split(KEY)[0], 2)
+    q = 1.0 * (BATCH.obs[None, :, 0] + action[..., 0])
+    loss = actor_loss(PI, BATCH.obs, Q, 0.2, KEY, cfg)[0]
+    assert loss == pytest.approx(-float((log_prob * (q - q[::-1])).mean()), rel=1e-4)
+    with pytest.raises(UsageError, match='actor_samples must be 2'):
+        SAC.create(Spec(Observation((1,)), Continuous(1, (-1.0,), (1.0,))), Config(actor_baseline=True), KEY)
+
+
 class Free(eqx.Module):
     """The same squashed normal in every state."""
 
@@ -149,14 +160,15 @@ def bent(obs, action):
     return jnp.sin(3 * action[..., 0])[None]
 
 
-@pytest.mark.parametrize('way', ['reparametrize', 'reinforce'])
-def test_both_gradients_have_the_mean_that_quadrature_finds(way):
+@pytest.mark.parametrize('way', ['reparametrize', 'reinforce', 'baseline'])
+def test_all_gradients_have_the_mean_that_quadrature_finds(way):
     """d / d mean of E sin(3 tanh(mean + std noise)) at mean .4, std .5, over 200,000 samples."""
     value = lambda mean: scipy.integrate.quad(
         lambda e: np.sin(3 * np.tanh(mean + 0.5 * e)) * scipy.stats.norm.pdf(e), -8, 8
     )[0]
     expected = (value(0.401) - value(0.399)) / 0.002
-    cfg = Config(actor_gradient=way, entropy_actor=False)
+    based = {'actor_gradient': 'reinforce', 'actor_samples': 2, 'actor_baseline': True}
+    cfg = Config(entropy_actor=False, **(based if way == 'baseline' else {'actor_gradient': way}))
     free, obs = Free(jnp.float32(0.4), jnp.log(jnp.float32(0.5))), jnp.zeros((200_000, 1))
     slope = jax.grad(lambda free: actor_loss(free, obs, bent, 0.0, KEY, cfg)[0])(free)
     assert -slope.mean == pytest.approx(expected, abs=0.02)

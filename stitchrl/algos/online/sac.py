@@ -7,8 +7,8 @@
 
 B decides which slow copies teach critic i: its own, the mean or the smaller of all, or the other one (doubleq). H(s) is
 - log pi of an action sampled for this alone, not of a' or b. The policy's gradient leads through b (reparametrised),
-or is Q times the score of b (REINFORCE), or is that of H only. T is the one before the update; the policy sees the
-new critics. Haarnoja et al., 2018a and 2018b.
+or is Q times the score of b (REINFORCE; with a baseline, Q less its mean over the state's other samples), or is that
+of H only. T is the one before the update; the policy sees the new critics. Haarnoja et al., 2018a and 2018b.
 """
 
 from dataclasses import dataclass, replace
@@ -51,6 +51,7 @@ class Config:
     backup: Backup = 'min'
     actor_gradient: Literal['reparametrize', 'reinforce', 'none'] = 'reparametrize'
     actor_samples: int = 1  # actions per state in REINFORCE
+    actor_baseline: bool = False  # in REINFORCE: the mean of Q over the state's other samples
     actor_q: Literal['mean', 'min'] = 'min'  # of the critics, in the policy's loss
     temperature: float | None = None  # T; None: it is learned
     target_entropy: float | None = None  # None: minus the number of action dimensions
@@ -96,6 +97,8 @@ class SAC(Agent):
         if cfg.critics < 1 + (cfg.backup == 'doubleq') or min(cfg.critic_updates, cfg.actor_samples) < 1:
             got = f'critics {cfg.critics}, critic_updates {cfg.critic_updates}, actor_samples {cfg.actor_samples}'
             raise UsageError(f'sac with {got}; expected at least 1 of each, and 2 critics for the backup doubleq')
+        if cfg.actor_baseline and cfg.actor_samples < 2:
+            raise UsageError('actor_baseline is the mean over the other samples of a state: actor_samples must be 2 or more')
         k_actor, k_critic = jr.split(key)
         critic = Ensemble(partial(Critic, spec, cfg.hidden, 'uniform'), cfg.critics, key=k_critic)
         actor = SquashedGaussian(spec, cfg.hidden, 'uniform', key=k_actor)
@@ -187,7 +190,9 @@ def reward_of(dist: Squashed, obs: jax.Array, critic: Ensemble, key: jax.Array, 
     if cfg.actor_gradient == 'reparametrize':
         return together(critic(obs, dist.sample(key))).mean()
     action, log_prob = dist.scored_samples(key, cfg.actor_samples)
-    q = together(critic(jnp.broadcast_to(obs, (cfg.actor_samples, *obs.shape)), action))
+    q = together(critic(jnp.broadcast_to(obs, (cfg.actor_samples, *obs.shape)), action))  # [S, B]
+    if cfg.actor_baseline:
+        q = q - (q.sum(0, keepdims=True) - q) / (cfg.actor_samples - 1)
     return (log_prob * q).mean()
 
 
