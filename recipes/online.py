@@ -44,7 +44,7 @@ PARTS = {
     'inverted_reparametrize': ('sac', INVERTED),
     'inverted_reinforce': (  # the homework's settings; ten samples at 256 x 256 would take the better part of a day
         'sac',
-        INVERTED | {'preset': 'homework', 'actor_gradient': 'reinforce', 'actor_samples': 10},
+        INVERTED | {'preset': 'homework', 'actor_gradient': 'reinforce', 'actor_samples': 10, 'actor_baseline': True},
     ),
     'hopper_single': ('sac', HOPPER | {'critics': 1, 'backup': 'own'}),
     'hopper_own': ('sac', HOPPER | {'backup': 'own'}),
