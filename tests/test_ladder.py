@@ -1,6 +1,7 @@
 """The page of a run that learned a game: its ladder, its sample games, and diagrams by hand."""
 
 import re
+from types import SimpleNamespace
 
 import fakes
 import numpy as np
@@ -49,6 +50,18 @@ def test_results_and_examples_are_those_of_the_agent():
         'Won against minimax, dark, in 5 moves.',
         'Lost against minimax, dark, in 6 moves.',
     ]
+
+
+def test_long_games_have_fewer_rungs(monkeypatch):
+    """Go's random games are long; those of connect four are not."""
+    monkeypatch.setattr(ladder, 'matched', lambda *_: [])
+    monkeypatch.setattr(ladder, 'ladder', lambda title, matches: (title, *matches))
+    monkeypatch.setattr(ladder, 'samples', lambda *_: None)
+    here = lambda name, longest: SimpleNamespace(
+        name=name, env=SimpleNamespace(game=None, spec=SimpleNamespace(horizon=longest))
+    )
+    assert ladder.sections(here('go_9x9/random', 162), 4)[0] == ('go_9x9', 'random', 'uct-25')
+    assert ladder.sections(here('connect_four', 42), 4)[0] == ('connect_four', *ladder.RUNGS)
 
 
 def test_the_page_of_a_game(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from stitchrl.report.stage import Stage
 from stitchrl.report.statistics import interval
 
 RUNGS = ('random', 'uct-25', 'uct-100', 'uct-400')
+LONG = 100  # moves of a game at most, above which only the first two are asked: their roll-outs take minutes
 SOLVED = {'tictactoe': ('minimax',)}  # games with an opponent that plays them exactly
 ENDS = {1: 'won', 0: 'drawn', -1: 'lost'}
 
@@ -26,7 +27,8 @@ def climbs(here: Stage) -> bool:
 def sections(here: Stage, n: int) -> list[page.Section]:
     """The ladder, with n games of each agent in each seat on every rung, and sample games of the first agent."""
     title = here.name.partition('/')[0]
-    matches = {name: matched(here, title, name, n) for name in (*RUNGS, *SOLVED.get(title, ()))}
+    rungs = (*(RUNGS[:2] if (here.env.spec.horizon or 0) > LONG else RUNGS), *SOLVED.get(title, ()))
+    matches = {name: matched(here, title, name, n) for name in rungs}
     return [ladder(title, matches), samples(here.env.game, matches, here.name)]
 
 
