@@ -63,6 +63,7 @@ def by_chance(game: str) -> str:
         total += float(reward[0])
         if terminated[0] or truncated[0]:
             totals, total = [*totals, total], 0.0
+            vector.reset()
     vector.close()
     return str(interval(np.array(totals)[None]))
 

@@ -114,9 +114,9 @@ def main() -> None:
     parser.add_argument('--runs', type=Path, default=Path('runs/online'))
     args = parser.parse_args()
     for part in args.parts or PARTS:
-        table = json.loads(RESULT.read_text()) if RESULT.is_file() else {'parts': {}}
-        table['command'], table['system'] = 'python recipes/online.py', system()
-        table['parts'][part] = outcome(part, obtain(part, args.runs))
+        found = outcome(part, obtain(part, args.runs))
+        table = json.loads(RESULT.read_text()) if RESULT.is_file() else {'parts': {}}  # others may write meanwhile
+        table['command'], table['system'], table['parts'][part] = 'python recipes/online.py', system(), found
         RESULT.write_text(json.dumps(table, indent=1) + '\n')
         print(part, table['parts'][part]['return'], 'mark', table['parts'][part]['mark'], flush=True)
 
