@@ -98,7 +98,7 @@ class SAC(Agent):
             got = f'critics {cfg.critics}, critic_updates {cfg.critic_updates}, actor_samples {cfg.actor_samples}'
             raise UsageError(f'sac with {got}; expected at least 1 of each, and 2 critics for the backup doubleq')
         if cfg.actor_baseline and cfg.actor_samples < 2:
-            raise UsageError('actor_baseline is the mean over the other samples of a state: actor_samples must be 2 or more')
+            raise UsageError('actor_baseline is the mean over the other samples: actor_samples must be 2 or more')
         k_actor, k_critic = jr.split(key)
         critic = Ensemble(partial(Critic, spec, cfg.hidden, 'uniform'), cfg.critics, key=k_critic)
         actor = SquashedGaussian(spec, cfg.hidden, 'uniform', key=k_actor)
