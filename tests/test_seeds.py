@@ -41,7 +41,8 @@ def test_what_is_taken_apart_is_given_up_unless_it_stays_as_it_is(cores):
     cores(2)
     given, kept = tree(4), tree(1)
     apart(given)
-    assert given['place'].is_deleted() and not apart(kept)[0]['place'].is_deleted()
+    assert given['place'].is_deleted()
+    assert not apart(kept)[0]['place'].is_deleted()
     assert len(apart(tree(4), most=1)) == 1
 
 
@@ -59,7 +60,8 @@ def test_a_single_agent_keeps_its_branches():
     """vmap turns a branch into both of its sides and a choice; alone, only the side that is meant is there."""
     branch = lambda x: jax.lax.cond(x > 0, lambda: x + 1, lambda: x - 1)
     several = jax.make_jaxpr(lambda x: over_seeds(branch, x))
-    assert 'cond' in str(several(jnp.ones(1))) and 'cond' not in str(several(jnp.ones(2)))
+    assert 'cond' in str(several(jnp.ones(1)))
+    assert 'cond' not in str(several(jnp.ones(2)))
     np.testing.assert_array_equal(over_seeds(branch, jnp.ones(1)), [2.0])
 
 
@@ -75,7 +77,8 @@ def test_all_groups_at_once_and_in_order():
         patch.setattr(seeds, 'cores', lambda: 4)
         with side_by_side() as every:
             assert every(work, [0, 1, 2, 3]) == [0, 1, 2, 3]
-    assert names[0] == 'MainThread' and len(set(names)) == 4
+    assert names[0] == 'MainThread'
+    assert len(set(names)) == 4
 
 
 @pytest.mark.parametrize('bad', [0, 1])
@@ -109,7 +112,8 @@ def test_who_broke_is_named_by_its_place_among_all(cores):
     *_, one = updates(fresh(seeds=5, breaks=6), DATA, 0, 10, 4)
     cores(3)
     *_, many = updates(fresh(seeds=5, breaks=6), DATA, 0, 10, 4)
-    assert one.broken is not None and (one.broken, one.bad) == (many.broken, many.bad)
+    assert one.broken is not None
+    assert (one.broken, one.bad) == (many.broken, many.bad)
 
 
 def test_a_run_cut_in_two_is_the_same_bit_for_bit(cores):

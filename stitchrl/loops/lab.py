@@ -90,8 +90,8 @@ def trained(
     inward = jax.device_put(boundary.inward(chosen))
     begun = Trained(alter(create(agent, data.spec, cfg, seed, seeds)), boundary, inward, {})
     last = None
-    for last in updates(begun.agents, inward, seed, cfg.steps, min(CHUNK, cfg.steps)):
-        pass
+    for part in updates(begun.agents, inward, seed, cfg.steps, min(CHUNK, cfg.steps)):
+        last = part
     return begun if last is None else begun._replace(agents=last.agents, info=last.info)
 
 
