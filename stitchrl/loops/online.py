@@ -146,7 +146,7 @@ def device_ticks(
         return live._replace(world=world), None
 
     ticks = lambda live, roots: jax.lax.scan(partial(one, roots), live, first + jnp.arange(n))[0]
-    return over_seeds(ticks, live, roots)
+    return jax.vmap(ticks)(live, roots)  # a single one too: off and on again, its axis would cost a copy of the ring
 
 
 @partial(jax.jit, donate_argnums=0, static_argnums=(5, 6, 7))

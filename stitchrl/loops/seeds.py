@@ -18,12 +18,12 @@ def over_seeds(one: Callable[..., Any], *each: Any) -> Any:
 
     A single agent is not vmapped: a product with a batch axis of one is slower than a plain one (CQL by a third), and
     a loop that ends when its condition says so would become one that keeps what it had, array by array. Put it around
-    a scan, not into it: there the axis that comes and goes would have XLA copy a ring of replay in every step.
+    a scan, not into it: the axis that comes and goes may have XLA copy what is large, a ring of replay for one.
     """
     if len(jax.tree.leaves(each)[0]) > 1:
         return jax.vmap(one)(*each)
-    alone = jax.tree.map(lambda x: x[0], each)
-    return jax.tree.map(lambda x: x[None], one(*alone))
+    alone = jax.tree.map(lambda x: x.reshape(x.shape[1:]), each)  # x[0] would be a copy
+    return jax.tree.map(lambda x: x.reshape(1, *x.shape), one(*alone))
 
 
 def cores() -> int:
