@@ -1,5 +1,8 @@
 """The online loops: what is kept, when it is learned from, and that nothing depends on where a run was cut."""
 
+import os
+import signal
+import subprocess
 import time
 from dataclasses import replace
 from fractions import Fraction
@@ -248,7 +251,7 @@ def test_processes_of_their_own_change_nothing():
 
 
 class Broken(Counting):
-    """Breaks at its fifth step in one of three ways."""
+    """Breaks at its fifth step in one of three ways, or has its process paused."""
 
     def __init__(self, how):
         super().__init__(((100, True),))
@@ -260,6 +263,9 @@ class Broken(Counting):
             raise RuntimeError('the arm is stuck')
         if self.t == 5 and self.how == 'hangs':
             time.sleep(5)
+        if self.t == 5 and self.how == 'paused' and self.np_random_seed % 1000 == 0:  # lane 0
+            with subprocess.Popen(['sh', '-c', f'sleep 1; kill -CONT {os.getpid()}']):
+                os.kill(os.getpid(), signal.SIGSTOP)
         return (obs * np.nan if self.t == 5 and self.how == 'nan' else obs), *rest
 
 
@@ -276,6 +282,12 @@ def test_an_environment_that_breaks_is_named_with_its_step(how, said, monkeypatc
     stream, live = streaming(Host('broken', partial(Broken, how), DEVICE.spec))
     with pytest.raises(StitchError, match=said):
         after(stream, live, 20)
+
+
+def test_a_process_that_was_paused_did_not_hang(monkeypatch):
+    monkeypatch.setattr(Beside.__init__, '__defaults__', (0.5,))
+    stream, live = streaming(Host('paused', partial(Broken, 'paused'), DEVICE.spec))
+    assert int(after(stream, live, 20)[0].replay.last.min()) == 20
 
 
 def test_a_value_that_is_not_finite_is_named():

@@ -24,6 +24,8 @@ class Beside:
         self.name, self.lanes, self.plan, self.patience = name, Lanes(vector), plan, patience
         self.shape = (seeds, plan.lanes)
         self.chosen: Any = None  # the actions that come next, in the agents' units and raw
+        self.heard = False  # whether an alarm is
+        self.waited = 0  # quarters of the patience
 
     def spread(self, x: np.ndarray) -> np.ndarray:
         """[S x n, ...] -> [S, n, ...]."""
@@ -33,7 +35,7 @@ class Beside:
         """First observations [S, n, ...]; the environments of agent i of seed s are those of agent 0 of seed s + i."""
         seeds, n = self.shape
         each = [1000 * (seed + i) + lane for i in range(seeds) for lane in range(n)]
-        with self.watched('its first reset'):
+        with self.listening(), self.watched('its first reset'):
             return jnp.asarray(self.spread(self.lanes.reset(each)), dtype)
 
     def ticks(self, live: Live, constants: Any, roots: Roots, first: int, n: int, each: int | None) -> Live:
@@ -44,14 +46,15 @@ class Beside:
             live, *self.chosen = first_actions(live, constants[0], roots, jnp.int32(first), self.plan)
         action, raw = self.chosen
         leaves, tree = jax.tree.flatten((live, action))
-        for t in range(first, first + n):
-            raw = np.asarray(raw)
-            with self.watched(f'environment step {t * self.plan.lanes}'):
-                seen = self.lanes.step(raw.reshape(-1, *raw.shape[2:]))
-            self.check(seen, t)
-            seen = seen._replace(next_obs=seen.next_obs.astype(dtype), now=seen.now.astype(dtype))
-            seen = tuple(self.spread(x) for x in seen)
-            leaves, raw = host_tick(leaves, seen, constants, roots, np.int32(t), tree, self.plan, each)
+        with self.listening():
+            for t in range(first, first + n):
+                raw = np.asarray(raw)
+                with self.watched(f'environment step {t * self.plan.lanes}'):
+                    seen = self.lanes.step(raw.reshape(-1, *raw.shape[2:]))
+                self.check(seen, t)
+                seen = seen._replace(next_obs=seen.next_obs.astype(dtype), now=seen.now.astype(dtype))
+                seen = tuple(self.spread(x) for x in seen)
+                leaves, raw = host_tick(leaves, seen, constants, roots, np.int32(t), tree, self.plan, each)
         live, action = jax.tree.unflatten(tree, leaves)
         self.chosen = action, raw
         return live
@@ -68,12 +71,25 @@ class Beside:
                 )
 
     @contextmanager
+    def listening(self) -> Iterator[None]:
+        """In here the alarm of `watched` is heard; only the main thread can hear one."""
+        self.heard = threading.current_thread() is threading.main_thread() and hasattr(signal, 'SIGALRM')
+        before = signal.signal(signal.SIGALRM, self.late) if self.heard else None
+        try:
+            yield
+        finally:
+            if self.heard:
+                signal.signal(signal.SIGALRM, before)
+
+    @contextmanager
     def watched(self, what: str) -> Iterator[None]:
-        """StitchError where the environment raises, or takes longer than it may (seen from the main thread only)."""
-        watching = threading.current_thread() is threading.main_thread() and hasattr(signal, 'SIGALRM')
-        if watching:
-            before = signal.signal(signal.SIGALRM, self.late)
-            signal.setitimer(signal.ITIMER_REAL, self.patience)
+        """StitchError where the environment raises, or takes longer than it may.
+
+        A process that was paused hears all alarms it has missed as one, so it takes four of them.
+        """
+        if self.heard:
+            self.waited = 0
+            signal.setitimer(signal.ITIMER_REAL, self.patience / 4, self.patience / 4)
         try:
             yield
         except Late:
@@ -81,14 +97,14 @@ class Beside:
         except Exception as error:
             raise StitchError(f'{self.name} raised {type(error).__name__} at {what}: {error}') from error
         finally:
-            if watching:
+            if self.heard:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.signal(signal.SIGALRM, before)
 
-    @staticmethod
-    def late(*_: Any) -> None:
+    def late(self, *_: Any) -> None:
         """The alarm."""
-        raise Late
+        self.waited += 1
+        if self.waited >= 4:
+            raise Late
 
     def close(self) -> None:
         self.lanes.vector.close()

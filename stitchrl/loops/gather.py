@@ -143,7 +143,8 @@ def on_host(player: Player, boundary: Boundary, env: Any, seed: int, episodes: i
     upto = np.cumsum([episodes // slots + (i < episodes % slots) for i in range(slots)])
     beside = Beside(env.name, env.vector(slots), 1, Plan(lanes=slots))
     try:
-        return list(host_steps(player, boundary, env.spec.obs.dtype, beside, upto, seed + SEED, limit))
+        with beside.listening():
+            return list(host_steps(player, boundary, env.spec.obs.dtype, beside, upto, seed + SEED, limit))
     finally:
         beside.close()
 

@@ -174,7 +174,7 @@ def host_tick(
         live = learn(keep(live, step, boundary), data, roots.update, t, plan, each)
         return choose(live._replace(world=now), boundary.obs(now), roots.act, t + 1, plan, each)
 
-    live, action = jax.vmap(one)(live, action, seen, roots)
+    live, action = over_seeds(one, live, action, seen, roots)
     return jax.tree.leaves((live, action)), boundary.action_out(action)
 
 
