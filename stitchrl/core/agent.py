@@ -59,7 +59,8 @@ class Agent(eqx.Module):
         return 1.0
 
     def draw(self, data: Dataset, key: jax.Array) -> Transition:
-        """The batch of one update."""
+        """The batch of one update. Offline it is drawn while the update before goes on, so it may depend on nothing
+        that `update` changes."""
         return data.sample(key, self.cfg.batch)
 
     def label(self, data: Dataset) -> dict[str, jax.Array]:

@@ -93,13 +93,20 @@ def pieces(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
 def many(state: State, data: Dataset, root: jax.Array, start: jax.Array, chunk: int) -> Any:
     """`chunk` updates of each agent, from update `start` on. -> state, {name: [chunk, S]}."""
 
-    def one(root: jax.Array, state: State, t: jax.Array) -> Any:
-        k_data, k_update = jr.split(jr.fold_in(root, t))
-        batch = state.agents.draw(data.with_labels(state.labels), k_data)
-        agent, info = state.agents.update(batch, k_update, t)
+    def each(state: State, root: jax.Array) -> Any:
+        rows, at = data.with_labels(state.labels), start + jnp.arange(chunk)
+        keys = jax.vmap(lambda t: jr.split(jr.fold_in(root, t)))(start + jnp.arange(chunk + 1))
+
+        def one(now: tuple[Agent, Any], given: tuple[jax.Array, ...]) -> Any:
+            (agent, batch), (t, k_update, k_next) = now, given
+            following = agent.draw(rows, k_next)  # beside the update, on a core that waits for the other
+            agent, info = agent.update(batch, k_update, t)
+            return (agent, following), info
+
+        begin = state.agents, state.agents.draw(rows, keys[0, 0])
+        (agent, _), info = jax.lax.scan(one, begin, (at, keys[:-1, 1], keys[1:, 0]))
         return State(agent, state.labels), info
 
-    each = lambda state, root: jax.lax.scan(partial(one, root), state, start + jnp.arange(chunk))
     state, info = over_seeds(each, state, root)
     return state, {name: value.T for name, value in info.items()}
 

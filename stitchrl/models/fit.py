@@ -152,12 +152,18 @@ def an_epoch(
 ) -> Dynamics:
     """So many updates, each member on rows drawn from its bootstrap `boot` [E, N], of which n count."""
 
-    def one(i: jax.Array, model: Dynamics) -> Dynamics:
-        k_rows, k_loss = jr.split(jr.fold_in(key, i))
-        drawn = jnp.take_along_axis(boot, below(jr.uniform(k_rows, (model.count, batch)), n), 1)
-        return model.update(take(rows, drawn), k_loss)[0]
+    def drawn(k_rows: jax.Array) -> Transition:
+        where = jnp.take_along_axis(boot, below(jr.uniform(k_rows, (model.count, batch)), n), 1)
+        return take(rows, where)
 
-    return jax.lax.fori_loop(0, updates, one, model)
+    def keys(i: Any) -> jax.Array:
+        return jr.split(jr.fold_in(key, i))
+
+    def one(i: jax.Array, now: tuple[Dynamics, Transition]) -> tuple[Dynamics, Transition]:
+        following = drawn(keys(i + 1)[0])  # beside the update, on a core that waits for the other
+        return now[0].update(now[1], keys(i)[1])[0], following
+
+    return jax.lax.fori_loop(0, updates, one, (model, drawn(keys(0)[0])))[0]
 
 
 def kept(now: Going, trained: Dynamics, error: jax.Array, better: float) -> tuple[Any, jax.Array, jax.Array]:
