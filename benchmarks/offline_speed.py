@@ -4,7 +4,8 @@
 
 Sizes are Hopper's: observation 11, action 3, networks 256 x 256, batch 256. An update's work is fixed: passes
 through a network, forward 1 and backward 2 (BC 3, TD3+BC 11.5, IQL 16, CQL 198, of 35.5 MFLOP each). The floor is
-a scan that does those products and nothing else: no gathers, no losses, no Adam. Both run in turn in one process and
+a scan that does those products, as fast as they are known to go, and nothing else: no gathers, no losses, no Adam.
+Both run in turn in one process and
 the median of the pairwise ratios is printed, because absolute times on a shared machine mean little.
 """
 
@@ -26,6 +27,8 @@ from stitchrl.algos import algorithm
 from stitchrl.core.boundary import Boundary
 from stitchrl.data.dataset import Dataset
 from stitchrl.loops.offline import create, updates
+from stitchrl.loops.seeds import over_seeds
+from stitchrl.nets.dense import across
 from stitchrl.runs.directory import system
 
 OBS, ACTION, HIDDEN, BATCH, ROWS = 11, 3, 256, 256, 100_000
@@ -87,18 +90,18 @@ def net_products(x, w1, w2, w3, weights, action):
         return out
     g2 = out @ w3.T
     g1 = g2 @ w2.T
-    return (h2.T @ out, h1.T @ g2, x.T @ g1) if weights else g1 @ w1.T
+    return (across(h2, out), across(h1, g2), across(x, g1)) if weights else g1 @ w1.T
 
 
 def products(passes, w, xs, t, seeds):
     """All products of one update, for `seeds` agents."""
     x = jax.lax.dynamic_index_in_dim(xs, t % len(xs), keepdims=False)  # new numbers each step, or XLA hoists the work
-    x = jnp.broadcast_to(x, (seeds, *x.shape))
+    x = jnp.broadcast_to(x, (seeds, 1, *x.shape))
     results = []
     for part, nets in zip(passes, w, strict=True):
         one = partial(net_products, weights=part.weights, action=part.action)
-        every_net = jax.vmap(jax.vmap(one, in_axes=(None, 0, 0, 0)))
-        inputs = x[:, : BATCH * part.rows]
+        every_net = partial(over_seeds, partial(over_seeds, one))
+        inputs = jnp.broadcast_to(x, (seeds, part.nets, *x.shape[2:]))[:, :, : BATCH * part.rows]
         if part.every == 1:
             results.append(every_net(inputs, *nets))
             continue
