@@ -8,7 +8,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from stitchrl.nets.dense import MLP, Dense, Ensemble, orthogonal, swish
+from stitchrl.nets.dense import MLP, NARROW, Dense, Ensemble, orthogonal, swish
 
 SMALL = partial(MLP, 3, (8,), 2)
 X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -136,14 +136,15 @@ def test_every_leaf_is_an_array(net, both):
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves((net, both)))
 
 
+@pytest.mark.parametrize('out', [2, NARROW, NARROW + 1])
 @pytest.mark.parametrize('lead', [(), (6,), (2, 3)])
-def test_the_gradient_of_a_layer_is_that_of_x_w_plus_b(lead):
-    """Ours is written by hand for speed; JAX derives the other."""
+def test_the_gradient_of_a_layer_is_that_of_x_w_plus_b(lead, out):
+    """Ours is written by hand for speed, few outputs otherwise than many; JAX derives the other."""
     rng = np.random.default_rng(1)
-    x, scale = rng.normal(size=(*lead, 3)), rng.normal(size=(*lead, 2))
-    x, scale, w, b = (v.astype(np.float32) for v in (x, scale, rng.normal(size=(3, 2)), rng.normal(size=2)))
-    layer = jax.tree.unflatten(jax.tree.structure(filled(partial(Dense, 3, 2), 0)), [w, b])
-    plain = lambda x, w, b: x @ w + jnp.broadcast_to(b, (*lead, 2))
+    x, scale = rng.normal(size=(*lead, 3)), rng.normal(size=(*lead, out))
+    x, scale, w, b = (v.astype(np.float32) for v in (x, scale, rng.normal(size=(3, out)), rng.normal(size=out)))
+    layer = jax.tree.unflatten(jax.tree.structure(filled(partial(Dense, 3, out), 0)), [w, b])
+    plain = lambda x, w, b: x @ w + jnp.broadcast_to(b, (*lead, out))
     ours = jax.grad(lambda x, layer: (scale * jnp.sin(layer(x))).sum(), argnums=(0, 1))(x, layer)
     theirs = jax.grad(lambda x, w, b: (scale * jnp.sin(plain(x, w, b))).sum(), argnums=(0, 1, 2))(x, w, b)
     for ours_leaf, leaf in zip(jax.tree.leaves(ours), theirs, strict=True):
