@@ -150,6 +150,7 @@ def test_presets_share_the_steps():
     [
         ({}, {'data': 'x.npz'}, 'tictactoe', 'without --data'),
         ({}, {'seeds': 0}, 'tictactoe', 'seeds 0'),
+        ({}, {'lanes': 8, 'random_steps': 0}, 'tictactoe', 'no use for --lanes, --random-steps'),
         ({}, {}, 'pointmass/easy', '--env connect_four'),
         ({'games': 0}, {}, 'tictactoe', 'games is 0'),
         ({'steps': 3}, {}, 'tictactoe', '3 steps in parts'),

@@ -22,6 +22,8 @@ from stitchrl.loops.space import free, size
 from stitchrl.loops.stream import ACT, rounds
 from stitchrl.loops.work import stretches
 
+IDLE = ('lanes', 'processes', 'ratio', 'capacity', 'random_steps', 'mix')  # settings that are about a stream of steps
+
 
 class Schooling:
     """Steps are updates. Stands where `work.Work` does. A checkpoint holds what its stage learns from, so that nothing
@@ -35,6 +37,9 @@ class Schooling:
         self.game, self.spec, self.online = game_of(name, settings, world), world.spec, cfg.steps
         if settings.seeds < 1:
             raise UsageError(f'seeds {settings.seeds}: expected at least 1')
+        if idle := [option for option in IDLE if getattr(settings, option) != getattr(Settings, option)]:
+            told = ', '.join(f'--{option.replace("_", "-")}' for option in idle)
+            raise UsageError(f'{name} has no use for {told}: its stages play --games and --positions at once')
         self.cfg = self.algo.seated(cfg, self.spec, titled(settings))
         self.ends = tuple(accumulate(self.algo.course(self.cfg)))  # the step with which each stage ends
         self.boundary = Boundary.blank(self.spec)
