@@ -103,8 +103,8 @@ def many(state: State, data: Dataset, root: jax.Array, start: jax.Array, chunk: 
             agent, info = agent.update(batch, k_update, t)
             return (agent, following), info
 
-        begin = state.agents, state.agents.draw(rows, keys[0, 0])
-        (agent, _), info = jax.lax.scan(one, begin, (at, keys[:-1, 1], keys[1:, 0]))
+        first = state.agents, state.agents.draw(rows, keys[0, 0])
+        (agent, _), info = jax.lax.scan(one, first, (at, keys[:-1, 1], keys[1:, 0]))
         return State(agent, state.labels), info
 
     state, info = over_seeds(each, state, root)
