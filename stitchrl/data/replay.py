@@ -87,8 +87,13 @@ class Replay(eqx.Module):
 
     def add(self, step: Step) -> 'Replay':
         """One step of every lane whose `valid` is set; leaves of `step` are [lanes, ...]."""
-        valid, done = step.valid, step.terminated | step.truncated
-        rows, steps = self.two(valid, self.row), self.two(valid, self.last)
+        valid, done, lane = step.valid, step.terminated | step.truncated, jnp.arange(self.lanes)
+        nowhere = self.lanes * self.size + lane  # writes there are dropped
+        here = lambda row: jnp.where(valid, self.place(lane, row), nowhere)
+        behind = lambda row: jnp.where(valid, self.place(lane, row), nowhere + self.lanes)
+        rows = jnp.concatenate([here(self.row), behind(self.row + 1)])
+        # A second place that is none: one alone XLA would write as a slice, and copy the ring to do so.
+        steps = jnp.concatenate([here(self.last), nowhere + self.lanes])
         put = lambda where, column, now, then: column.at[where].set(
             jnp.concatenate([now, then]).astype(column.dtype), mode='drop', unique_indices=True
         )
@@ -100,20 +105,12 @@ class Replay(eqx.Module):
             reward=put(rows, self.reward, step.reward, zero(step.reward)),
             mask=put(rows, self.mask, ~step.terminated, jnp.ones_like(done)),
             ends=put(rows, self.ends, zero(done), jnp.ones_like(done)),
-            starts=put(steps, self.starts, self.row, self.row + 1 + done),
+            starts=put(steps, self.starts, self.row, self.row),
             last=self.last + valid,
             row=self.row + valid * (1 + done),
             open=jnp.where(valid, ~done, self.open),
         )
         return ring.forget(jnp.where(valid, self.row + 1, self.row - 1))
-
-    def two(self, valid: jax.Array, row: jax.Array) -> jax.Array:
-        """Places of row number `row` [lanes] and of the one behind it, [2 x lanes]; out of the ring for lanes that are
-        not valid. Written together: one place alone XLA writes as a slice, and copies the ring to do so."""
-        lane = jnp.arange(self.lanes)
-        nowhere = self.lanes * self.size + lane
-        here = jnp.where(valid, self.place(lane, row), nowhere)
-        return jnp.concatenate([here, jnp.where(valid, self.place(lane, row + 1), nowhere + self.lanes)])
 
     def forget(self, newest: jax.Array) -> 'Replay':
         """Let go of the steps whose rows lie under `newest` [lanes] or before: a step writes at most two rows."""
