@@ -5,8 +5,8 @@
 Sizes are Hopper's: observation 11, action 3, networks 256 x 256, batch 256. An update's work is fixed: passes
 through a network, forward 1 and backward 2 (BC 3, TD3+BC 11.5, IQL 16, CQL 198, of 35.5 MFLOP each). The floor is
 a scan that does those products, as fast as they are known to go, and nothing else: no gathers, no losses, no Adam.
-Both run in turn in one process and
-the median of the pairwise ratios is printed, because absolute times on a shared machine mean little.
+Both run in turn in one process and the median of the pairwise ratios is printed, because absolute times on a shared
+machine mean little.
 """
 
 import argparse

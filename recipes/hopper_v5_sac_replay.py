@@ -150,6 +150,7 @@ def main() -> None:
             'command': f'python recipes/{NAME}.py ' + ' '.join(Path(a).name if '/' in a else a for a in sys.argv[1:])
         }
         result |= {'settings': SETTINGS, 'parts': {part: PARTS[part] for part in found}, 'system': system()}
+        result |= {'more': MORE} if args.more else {}
         result |= {'results': found, 'peer_normalised': peer, 'marks': verdicts(seeds, peer)}
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(args.out).write_text(json.dumps(result, indent=1) + '\n')

@@ -80,6 +80,7 @@ class Beside:
         finally:
             if self.heard:
                 signal.signal(signal.SIGALRM, before)
+            self.heard = False
 
     @contextmanager
     def watched(self, what: str) -> Iterator[None]:

@@ -57,8 +57,8 @@ def affine_backward(kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array, jax.
 
 
 def across(x: jax.Array, g: jax.Array) -> jax.Array:
-    """x^T g of x [B, in] and g [B, out]. With few outputs, as heads have, a CPU takes eight times as long for it as for
-    g^T x; the barrier keeps XLA from making the one of the other."""
+    """x^T g of x [B, in] and g [B, out]. With few outputs, as heads have, a CPU takes several times as long for it as
+    for g^T x; the barrier keeps XLA from making the one of the other."""
     return x.T @ g if g.shape[-1] > NARROW else jax.lax.optimization_barrier(g.T @ x).T
 
 
