@@ -11,11 +11,12 @@ import subprocess
 import sys
 
 import fakes
+import numpy as np
 import pytest
 import tiny
 
 from stitchrl import api
-from stitchrl.cli import main
+from stitchrl.cli import exhausted, main
 
 PRIVATE = ['unshare', '--user', '--map-root-user', '--mount']
 MOUNT = 'mount -t tmpfs -o size={size} none {folder} && exec "$@"'
@@ -50,7 +51,7 @@ class World(gym.Env):
 sys.modules['world'] = type(sys)('world')
 sys.modules['world'].World = World
 
-from stitchrl.cli import main
+from stitchrl.cli import exhausted, main
 from stitchrl.runs import checkpoint
 print('code', main(options))
 found = checkpoint.steps(folder / 'run' / 'checkpoints')
@@ -100,7 +101,7 @@ def test_a_disk_that_takes_no_more_fails_the_step_that_was_not_saved(tmp_path, f
 EXTRAS = {'ale_py', 'cv2', 'mujoco', 'pyarrow', 'ogbench', 'grain', 'onnx', 'onnxruntime', 'flatbuffers', 'minari'}
 COMMANDS = """
 import json, sys
-from stitchrl.cli import main
+from stitchrl.cli import exhausted, main
 
 for command in json.loads(sys.stdin.read()):
     print('code', command[0], main(command), flush=True)
@@ -222,3 +223,22 @@ def test_a_run_is_written_by_one_process(tmp_path, capsys):
     assert before == sorted((path, path.read_bytes()) for path in (tmp_path / 'run').rglob('*') if path.is_file())
     chunks.close()
     assert main(['resume', str(tmp_path / 'run')]) != 2 or 'is writing' not in capsys.readouterr().err
+
+
+def test_a_lack_of_memory_is_said_in_a_line(tmp_path, capsys):
+    """XLA's, by a batch that no machine holds; NumPy's as it comes."""
+    fakes.write(tmp_path / 'recording.npz', fakes.recording())
+    options = ['--data', str(tmp_path / 'recording.npz'), '--out', str(tmp_path / 'run'), '--seeds', '1']
+    assert main(['train', 'bc', *options, '--steps', '4', '--batch', str(10**10)]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith('stitch: out of memory: ')
+    assert 'a smaller --capacity, --batch or fewer --seeds' in told
+    assert json.loads((tmp_path / 'run' / 'STATUS.json').read_text())['state'] == 'failed'
+
+
+def test_only_a_lack_of_memory_is_taken_for_one():
+    with pytest.raises(MemoryError) as lack:
+        np.empty(10**15)
+    assert exhausted(lack.value).startswith('out of memory: Unable to allocate')
+    assert exhausted(MemoryError()).startswith('out of memory; take')
+    assert not exhausted(ValueError('RESOURCES'))

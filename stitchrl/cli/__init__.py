@@ -32,7 +32,7 @@ EXAMPLES = (
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb. Exit codes: 0 ok, 1 failed run, 2 usage, 3 missing extra, 4 bad data, 5 corrupt, 128 + signal."""
+    """Run one verb. Exit codes: 0 ok, 1 failed, 2 usage, 3 missing extra, 4 bad data, 5 corrupt, 128 + signal."""
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -48,6 +48,20 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except Exception as error:
+        if not exhausted(error):
+            raise
+        print(f'stitch: {exhausted(error)}', file=sys.stderr)
+        return 1
+
+
+def exhausted(error: Exception) -> str:
+    """What to say of an error that is a lack of memory, NumPy's or XLA's; empty of any other."""
+    reason = str(error).partition('\n')[0].rstrip('.')
+    if not isinstance(error, MemoryError) and 'RESOURCE_EXHAUSTED' not in reason:
+        return ''
+    fix = 'take a smaller --capacity, --batch or fewer --seeds, or read the recording from the disk with --stream'
+    return f'out of memory{": " * bool(reason)}{reason}; {fix}'
 
 
 def run(argv: list[str]) -> int:
