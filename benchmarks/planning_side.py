@@ -1,4 +1,5 @@
-"""The peer's half of planning.py, run by the Python of an environment that has mbrl-lib: seconds of each plan as JSON.
+"""The peer's half of planning.py, run by the Python of an environment that has mbrl-lib: seconds of each plan as JSON,
+as PyTorch comes and with products that may be of bfloat16.
 
 PYTHON benchmarks/planning_side.py SIZES PLANS
 """
@@ -53,13 +54,16 @@ def main() -> None:
 
     planner = TrajectoryOptimizer(OmegaConf.create(settings), -np.ones(act), np.ones(act), size['horizon'])
     start = np.zeros(obs, np.float32)
-    took, clock = [], time.process_time if size['threads'] == 1 else time.perf_counter
+    took, clock = {}, time.process_time if size['threads'] == 1 else time.perf_counter
     with torch.no_grad():
-        for _ in range(plans + 1):
-            began = clock()
-            planner.optimize(lambda actions: world.evaluate_action_sequences(actions, start, size['particles']))
-            took.append(clock() - began)
-    print(json.dumps(took[1:]))
+        for name, precision in (('plan', 'highest'), ('plan_bfloat16', 'medium')):
+            torch.set_float32_matmul_precision(precision)
+            took[name] = []
+            for _ in range(plans + 1):
+                began = clock()
+                planner.optimize(lambda actions: world.evaluate_action_sequences(actions, start, size['particles']))
+                took[name].append(clock() - began)
+    print(json.dumps({name: seconds[1:] for name, seconds in took.items()}))
 
 
 if __name__ == '__main__':

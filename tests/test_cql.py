@@ -87,21 +87,21 @@ def test_the_best_of_several_in_the_target():
 def test_which_actions_are_asked_about_and_with_which_density():
     """Five uniform ones with density 1/4, then five of pi(s) and five of pi(s')."""
     action, log_density = agent().asked(BATCH, jr.key(0))
-    assert action.shape == (15, 3, 2)
-    np.testing.assert_allclose(log_density[:5], -2 * np.log(2), rtol=1e-6)
-    for rows, obs in ((slice(5, 10), BATCH.obs), (slice(10, 15), BATCH.next_obs)):
-        expected = PI(jnp.broadcast_to(obs, (5, 3, 1))).log_prob(action[rows])
-        np.testing.assert_allclose(log_density[rows], expected, rtol=1e-3)
+    assert action.shape == (3, 15, 2)
+    np.testing.assert_allclose(log_density[:, :5], -2 * np.log(2), rtol=1e-6)
+    for which, obs in ((slice(5, 10), BATCH.obs), (slice(10, 15), BATCH.next_obs)):
+        expected = PI(jnp.broadcast_to(obs[:, None], (3, 5, 1))).log_prob(action[:, which])
+        np.testing.assert_allclose(log_density[:, which], expected, rtol=1e-3)
     assert (np.abs(action) < 1).all()
     prior, none = agent(regulariser='prior').asked(BATCH, jr.key(0))
-    assert prior.shape == (5, 3, 2)
+    assert prior.shape == (3, 5, 2)
     assert not none.any()
 
 
 def asked():
     """Two actions per state, of densities 1/4 and 1/2."""
-    action = jnp.stack([jnp.zeros((3, 2)), jnp.ones((3, 2))])
-    return action, jnp.broadcast_to(jnp.log(jnp.array([0.25, 0.5]))[:, None], (2, 3))
+    action = jnp.stack([jnp.zeros((3, 2)), jnp.ones((3, 2))], 1)
+    return action, jnp.broadcast_to(jnp.log(jnp.array([[0.25, 0.5]])), (3, 2))
 
 
 def by_hand(data_term=True):
@@ -184,9 +184,9 @@ def test_the_multiplier_is_there_only_where_it_was_asked_for():
 def test_the_uniform_sample_reaches_every_corner():
     many = replace(agent(), cfg=Config(samples=400))
     action, _ = many.asked(BATCH, jr.key(0))
-    assert action[:400].min() < -0.98
-    assert action[:400].max() > 0.98
-    assert abs(action[:400].mean()) < 0.05
+    assert action[:, :400].min() < -0.98
+    assert action[:, :400].max() > 0.98
+    assert abs(action[:, :400].mean()) < 0.05
 
 
 @pytest.mark.parametrize('settings', [{'samples': 0}, {'regulariser': 'none'}])

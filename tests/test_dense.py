@@ -152,9 +152,24 @@ def test_the_gradient_of_a_layer_is_that_of_x_w_plus_b(lead, out):
         np.testing.assert_allclose(ours_leaf, leaf, rtol=1e-4, atol=1e-5)
 
 
+def test_products_are_rounded_where_that_is_asked_for_and_nowhere_else(both):
+    """1 + 2^-9 becomes 1 on the way in, what comes out does not; few inputs and the gradient stay as they are."""
+    x, layer = jnp.full((2, 32), 1 + 2.0**-9), Dense(32, 32, key=jr.key(0))
+    layer = jax.tree.unflatten(jax.tree.structure(layer), [jnp.full((32, 32), 1 + 2.0**-9), jnp.zeros(32)])
+    slope = jax.grad(lambda x: layer(x)[0, 0])
+    plain, plain_slope, narrow = layer(x), slope(x), both(X)
+    np.testing.assert_allclose(plain, 32 * (1 + 2.0**-9) ** 2)
+    with jax.default_matmul_precision('bfloat16'):
+        np.testing.assert_array_equal(layer(x), 32)
+        np.testing.assert_array_equal(layer(x.at[0].set(2**-10))[0], 32 / 1024)
+        np.testing.assert_array_equal(slope(x), plain_slope)
+        np.testing.assert_array_equal(both(X), narrow)
+    np.testing.assert_array_equal(layer(x), plain)
+
+
 def test_swish_and_its_gradient_are_those_of_jax():
     """Batched and far out too; its own gradient must not be that of something else."""
     x = jnp.linspace(-30, 30, 41).reshape(1, 41)
-    np.testing.assert_allclose(swish(x), jax.nn.silu(x), rtol=1e-6)
+    np.testing.assert_allclose(swish(x), jax.nn.silu(x), rtol=1e-6, atol=2e-6)  # its sigmoid is exact to 1e-7 of 1
     slope = jax.vmap(jax.grad(lambda x: (swish(x) ** 2).sum()))(x)
     np.testing.assert_allclose(slope, jax.grad(lambda x: (jax.nn.silu(x) ** 2).sum())(x), rtol=1e-5, atol=1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from stitchrl.core.learner import Learner, adam, copy, follow, frozen, polyak, when
+from stitchrl.core.learner import CACHED, Learner, adam, copy, follow, frozen, gradient, in_cache, polyak, when
 
 
 class Line(eqx.Module):
@@ -38,6 +38,35 @@ def test_the_first_step_of_adam_by_hand():
     np.testing.assert_allclose([learner.net.w, learner.net.b], [1.1, 0.1], rtol=1e-5)
     assert info['line/loss'] == pytest.approx((1 + 4 + 9) / 3)  # of the net as it was
     assert info['line/out'] == 2
+
+
+def scaled(net, x, y, scale, settings):
+    loss, info = squared(net, x, y[:, 0])
+    return scale * settings['twice'] * loss, info
+
+
+@pytest.mark.parametrize('pieces', [1, 2, 6])
+def test_a_batch_in_pieces_has_the_gradient_of_the_whole(pieces):
+    """Arrays are cut by rows, numbers and settings are not; the loss of its first rows alone would be another."""
+    x, y = jnp.arange(6.0), jnp.arange(6.0)[:, None] ** 2
+    args = x, y, jnp.float32(3.0), {'twice': 2.0}
+    (grad, info), whole = gradient(scaled, line(), args, pieces), jax.grad(scaled, has_aux=True)(line(), *args)
+    np.testing.assert_allclose([grad.w, grad.b], [whole[0].w, whole[0].b], rtol=1e-6)
+    np.testing.assert_allclose([info[name] for name in info], [whole[1][name] for name in info], rtol=1e-6)
+    assert info['line/out'] == 2.5
+    learner, _ = Learner.create(line(), adam(0.1)).step(scaled, *args, pieces=pieces)
+    assert learner.net.w == pytest.approx(0.9 if whole[0].w > 0 else 1.1)
+
+
+@pytest.mark.parametrize(
+    ('rows', 'each', 'expected'), [(256, 30, 8), (256, 1, 1), (64, 30, 2), (4, 3, 1), (257, 30, 1), (250, 30, 10)]
+)
+def test_pieces_that_stay_in_the_cache(rows, each, expected, monkeypatch):
+    """At most 1024 inputs in a piece, not less than a quarter of that; a prime number of rows is not cut."""
+    assert CACHED == 1024
+    assert in_cache(rows, each) == expected
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    assert in_cache(rows, each) == 1
 
 
 def in_numpy(slopes, rates, b1=0.9, b2=0.999, eps=1e-8):

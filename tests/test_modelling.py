@@ -14,6 +14,7 @@ from toy_models import ONE, THREE, Line
 from stitchrl.algos.modelled.mpc import MPC, Config, planner
 from stitchrl.core.boundary import Boundary
 from stitchrl.core.spec import Spec
+from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.envs.env import Env, State
 from stitchrl.errors import UsageError
@@ -91,6 +92,22 @@ def test_exploring_adds_noise_within_the_bounds():
     quiet, loud = (act(noisy, agent.remember(20), obs, KEY, t)[0] for t in (None, jnp.int32(0)))
     assert float(jnp.abs(quiet - loud).max()) > 0.3
     assert float(jnp.abs(loud).max()) <= 1
+
+
+@pytest.mark.parametrize('name', ['cem', 'gradient'])
+def test_products_are_rounded_while_planning_where_that_is_asked_for(name):
+    """The plan is another one and nearly the same; what is learned is the same."""
+    cfg = replace(SMALL, planner=name, samples=None, iterations=3, hidden=(32, 32))
+    plain, rounded = (MPC.create(ONE, replace(cfg, bfloat16=flag), KEY) for flag in (False, True))
+    obs, act = jnp.array([[0.3], [-0.2]]), jax.jit(MPC.act)
+    one, other = (act(agent, agent.remember(2), obs, KEY)[0] for agent in (plain, rounded))
+    assert 0 < float(jnp.abs(one - other).max()) < 0.1
+    seen = lambda agent: str(jax.make_jaxpr(MPC.act)(agent, agent.remember(2), obs, KEY))
+    assert ('bf16' in seen(plain), 'bf16' in seen(rounded)) == (False, True)
+    numbers, column = jnp.ones((2, 4)), jnp.ones((2, 4, 1))
+    rows = Transition(column, column, numbers, 2 * column, numbers, numbers, column)
+    learned = [agent.update(rows, KEY, jnp.int32(0))[0].model for agent in (plain, rounded)]
+    jax.tree.map(np.testing.assert_array_equal, *learned)
 
 
 def agents(seeds: int = 2) -> Any:

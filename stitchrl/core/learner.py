@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+CACHED = 1024  # inputs; a hidden layer of 256 keeps a megabyte of them
 Loss = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
 
 
@@ -61,13 +62,41 @@ class Learner(eqx.Module):
     def create(cls, net: Any, tx: optax.GradientTransformation) -> 'Learner':
         return cls(net, tx.init(net), tx)
 
-    def step(self, loss: Loss, *args: Any) -> tuple['Learner', dict[str, jax.Array]]:
-        """One gradient step on `loss(net, *args) -> (scalar, info)`: net is what learns, args are constants."""
+    def step(self, loss: Loss, *args: Any, pieces: int = 1) -> tuple['Learner', dict[str, jax.Array]]:
+        """One gradient step on `loss(net, *args) -> (scalar, info)`: net is what learns, args are constants. pieces:
+        see `gradient`."""
         if self.tx is None:
             return self, loss(self.net, *args)[1]
-        grad, info = jax.grad(loss, has_aux=True)(self.net, *args)
+        grad, info = gradient(loss, self.net, args, pieces)
         change, opt = self.tx.update(grad, self.opt, self.net)
         return Learner(optax.apply_updates(self.net, change), opt, self.tx), info
+
+
+def gradient(loss: Loss, net: Any, args: tuple[Any, ...], pieces: int = 1) -> tuple[Any, dict[str, jax.Array]]:
+    """The gradient of `loss(net, *args) -> (scalar, info)` with respect to net, and info.
+
+    pieces: the batch is gone through in so many parts, and the mean over them is the same but for rounding where loss
+    and info are means over its rows. Every array among args is cut along its first axis, which is the batch;
+    numbers and settings go whole into every part.
+    """
+    if pieces == 1:
+        return jax.grad(loss, has_aux=True)(net, *args)
+    rows, rest = eqx.partition(args, lambda leaf: eqx.is_array(leaf) and leaf.ndim > 0)
+    parts = jax.tree.map(lambda x: x.reshape(pieces, -1, *x.shape[1:]), rows)
+    of = lambda rows: jax.grad(loss, has_aux=True)(net, *eqx.combine(rows, rest))
+    shapes = jax.eval_shape(of, jax.tree.map(lambda x: x[0], parts))
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total, _ = jax.lax.scan(lambda total, rows: (jax.tree.map(jnp.add, total, of(rows)), None), nothing, parts)
+    return jax.tree.map(lambda x: x / pieces, total)
+
+
+def in_cache(rows: int, each: int) -> int:
+    """In how many pieces to go through a batch of so many rows with `each` inputs of a network. On a CPU as few as keep
+    what a network remembers of a piece in the cache of a core, where the batch can be cut so; elsewhere one."""
+    if jax.default_backend() != 'cpu':
+        return 1
+    fits = (n for n in range(1, rows + 1) if rows % n == 0 and CACHED / 4 <= rows // n * each <= CACHED)
+    return next(fits, 1)
 
 
 def frozen(agent: Any) -> Any:

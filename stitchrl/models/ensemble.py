@@ -85,7 +85,7 @@ class Dynamics(WorldModel):
         else:
             guess = shared(nets, x, k_rows if self.propagation == 'ts1' else None)
             noise = jr.normal(k_noise, guess.mean.shape)
-            y, mask = guess.mean + jnp.exp(guess.log_var / 2) * noise, jax.nn.sigmoid(-guess.end)
+            y, mask = guess.mean + jnp.sqrt(guess.var) * noise, jax.nn.sigmoid(-guess.end)
         y, width = self.scale.y_out(y), latent.shape[-1]
         return latent + y[:, :width], y[:, width] if self.reward else jnp.zeros(len(y)), mask
 
@@ -109,12 +109,12 @@ class Dynamics(WorldModel):
         guess = each(nets, self.scale.x(self.inputs(batch.obs, batch.action)))
         error = (guess.mean - self.scale.y(self.targets(batch))) ** 2
         losses = {
-            'nll': (error * jnp.exp(-guess.log_var) + guess.log_var).mean((1, 2)).sum(),
+            'nll': (error / guess.var + jnp.log(guess.var)).mean((1, 2)).sum(),
             'bounds': (nets.high - nets.low).sum(),
             'decay': sum(((layer.weight**2).sum() / 2 for layer in nets.layers), jnp.zeros(())),
             'ends': cross_entropy(guess.end, 1 - batch.mask).mean(1).sum() if nets.ends else jnp.zeros(()),
         }
-        return losses, {'model/mse': error.mean(), 'model/std': jnp.exp(guess.log_var / 2).mean()} | {
+        return losses, {'model/mse': error.mean(), 'model/std': jnp.sqrt(guess.var).mean()} | {
             f'model/{name}': value for name, value in losses.items()
         }
 

@@ -16,7 +16,7 @@ class Guess(NamedTuple):
     """What a member says, in scaled units."""
 
     mean: jax.Array  # [..., D]
-    log_var: jax.Array  # [..., D]
+    var: jax.Array  # [..., D]
     end: jax.Array  # [...], logit of the task ending with this step; a constant where that is not learned
 
 
@@ -39,14 +39,14 @@ class Member(eqx.Module):
             x = swish(layer(x))
         out, dim = self.layers[-1](x), self.low.shape[-1]
         end = out[..., -1] if self.ends else jnp.full(out.shape[:-1], -jnp.inf)
-        return Guess(out[..., :dim], bounded(out[..., dim : 2 * dim], self.low, self.high), end)
+        return Guess(out[..., :dim], variance(out[..., dim : 2 * dim], self.low, self.high), end)
 
 
-def bounded(raw: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """raw [..., D] softly between low [D] and high [D], as log(e^low + e^high sigmoid(raw - high)): what two softplus
-    one after the other come to, at a third of their price."""
+def variance(raw: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """exp of the log-variance raw [..., D] softly bounded by low [D] and high [D], e^low + e^high sigmoid(raw - high):
+    what two softplus one after the other come to, at a small part of their price."""
     low, high = (jnp.broadcast_to(x, raw.shape) for x in (low, high))
-    return jnp.log(jnp.exp(low) + jnp.exp(high) * jax.nn.sigmoid(raw - high))
+    return jnp.exp(low) + jnp.exp(high) * jax.nn.sigmoid(raw - high)
 
 
 class Scale(eqx.Module):

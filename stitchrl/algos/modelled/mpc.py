@@ -8,6 +8,7 @@ Any model and any planner; `create` builds a probabilistic ensemble and the plan
 is PETS). Chua et al., 2018.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -40,6 +41,7 @@ class Config:
     iterations: int | None = None
     particles: int = 5  # roll-outs of each candidate
     gamma: float = 1.0  # discount of an imagined return
+    bfloat16: bool = False  # round what goes into the products of the model's networks, while planning
     noise: float = 0.0  # while exploring: deviation of what is added to the action, or chance of a random discrete one
     hidden: tuple[int, ...] = (128, 128)
     members: int = 5
@@ -132,7 +134,8 @@ class MPC(Agent):
         follow = jax.vmap(self.planner.follow)
 
         def anew(plans: Any) -> tuple[jax.Array, Any]:
-            made = jax.vmap(lambda *args: self.planner.plan(self.model, *args)[:2])(latent, plans, keys)
+            with jax.default_matmul_precision('bfloat16') if self.cfg.bfloat16 else nullcontext():
+                made = jax.vmap(lambda *args: self.planner.plan(self.model, *args)[:2])(latent, plans, keys)
             if self.cfg.replan == 1:
                 return made
             return jax.tree.map(lambda new, old: jnp.where(like(due, new), new, old), made, follow(plans))

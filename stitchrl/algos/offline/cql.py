@@ -22,12 +22,13 @@ import jax.random as jr
 
 from stitchrl.core.agent import Agent, Info
 from stitchrl.core.boundary import Reward
-from stitchrl.core.learner import Learner, adam, copy, polyak
+from stitchrl.core.learner import Learner, adam, copy, in_cache, polyak
 from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 from stitchrl.maths.backups import bootstrap
+from stitchrl.maths.dists import Squashed
 from stitchrl.maths.losses import squared_errors, temperature_loss
 from stitchrl.nets.dense import Ensemble
 from stitchrl.nets.heads import Critic, Positive, SquashedGaussian
@@ -108,7 +109,8 @@ class CQL(Agent):
         y = self.q_target(batch, temperature, k_backup)
         asked = self.asked(batch, k_asked)
         weight = 1.0 if self.multiplier is None else jnp.clip(self.multiplier.net(), max=1e6)
-        critic, q_info = self.critic.step(critic_loss, batch, y, asked, weight, self.cfg)
+        pieces = in_cache(*asked[1].shape)
+        critic, q_info = self.critic.step(critic_loss, batch, y, asked, weight, self.cfg, pieces=pieces)
         warm = t < self.cfg.warmup
         actor, pi_info = self.actor.step(actor_loss, batch, self.critic.net, temperature, warm, k_actor)
         tempered, t_info = self.temperature.step(temperature_loss, pi_info['actor/entropy'], -batch.action.shape[-1])
@@ -122,21 +124,21 @@ class CQL(Agent):
     def q_target(self, batch: Transition, temperature: jax.Array, key: jax.Array) -> jax.Array:
         """r + gamma m min_i Q_i'(s', a') with a' ~ pi(s'), or with the best of several: [B]."""
         count = self.cfg.samples if self.cfg.max_backup else 1
-        action, log_prob = self.actor.net(batch.next_obs).samples_and_log_prob(key, count)
-        q = at_each(self.target, batch.next_obs, action).min(0)  # [K, B]
+        action, log_prob = several(self.actor.net(batch.next_obs), key, count)
+        q = at_each(self.target, batch.next_obs, action).min(0)  # [B, K]
         q = q - temperature * log_prob if self.cfg.entropy_backup else q
-        return bootstrap(batch, q.max(0))
+        return bootstrap(batch, q.max(1))
 
     def asked(self, batch: Transition, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The actions whose Q at s is pushed down [K, B, A], and the log of what their exp Q is divided by [K, B]."""
+        """The actions whose Q at s is pushed down [B, K, A], and the log of what their exp Q is divided by [B, K]."""
         k_uniform, k_here, k_next = jr.split(key, 3)
-        here, log_here = self.actor.net(batch.obs).samples_and_log_prob(k_here, self.cfg.samples)
+        here, log_here = several(self.actor.net(batch.obs), k_here, self.cfg.samples)
         if self.cfg.regulariser == 'prior':
             return here, jnp.zeros_like(log_here)
-        after, log_after = self.actor.net(batch.next_obs).samples_and_log_prob(k_next, self.cfg.samples)
+        after, log_after = several(self.actor.net(batch.next_obs), k_next, self.cfg.samples)
         uniform = jr.uniform(k_uniform, here.shape, minval=-1, maxval=1)
         log_uniform = jnp.full_like(log_here, -here.shape[-1] * jnp.log(2.0))
-        return jnp.concatenate([uniform, here, after]), jnp.concatenate([log_uniform, log_here, log_after])
+        return jnp.concatenate([uniform, here, after], 1), jnp.concatenate([log_uniform, log_here, log_after], 1)
 
     def inspect(self, batch: Transition, key: jax.Array) -> Info:
         data = self.critic.net(batch.obs, batch.action).min(0).mean()
@@ -144,9 +146,15 @@ class CQL(Agent):
         return {'q/data': data, 'q/policy': own, 'q/gap': own - data}
 
 
+def several(dist: Squashed, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+    """n actions in each of B states [B, n, A], with their log-densities [B, n]."""
+    action, log_prob = dist.samples_and_log_prob(key, n)
+    return action.swapaxes(0, 1), log_prob.T
+
+
 def at_each(critic: Ensemble, obs: jax.Array, action: jax.Array) -> jax.Array:
-    """Q of K actions [K, B, A] at their states [B, O]: [2, K, B]."""
-    return critic(jnp.broadcast_to(obs, (len(action), *obs.shape)), action)
+    """Q of K actions [B, K, A] at their states [B, O]: [2, B, K]."""
+    return critic(jnp.broadcast_to(obs[:, None], (*action.shape[:2], obs.shape[-1])), action)
 
 
 # The first argument of a loss is what learns; everything else is a constant.
@@ -158,7 +166,7 @@ def critic_loss(
     """Sum over critics of E (y - Q(s, a))^2 + weight (alpha gap - lagrange); y [B], asked: actions, log-densities."""
     q = critic(batch.obs, batch.action)
     error = squared_errors(q, y)
-    soft = jax.nn.logsumexp(at_each(critic, batch.obs, asked[0]) - asked[1][None], axis=1)  # [2, B]
+    soft = jax.nn.logsumexp(at_each(critic, batch.obs, asked[0]) - asked[1][None], axis=2)  # [2, B]
     gap = (soft - q if cfg.data_term else soft).mean(1)  # [2]
     excess = cfg.alpha * gap - (cfg.lagrange or 0.0)
     loss = error + weight * excess.sum()
