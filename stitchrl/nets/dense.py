@@ -48,7 +48,8 @@ def product(x: jax.Array, weight: jax.Array) -> jax.Array:
     """x W. Within `jax.default_matmul_precision('bfloat16')` both are rounded to bfloat16 and summed in float32, on a
     CPU too, where JAX takes no notice of it: one with units for such products is several times as fast. Few inputs or
     outputs gain nothing and stay as they are, and so does the gradient."""
-    if jax.config.jax_default_matmul_precision != 'bfloat16' or min(weight.shape[-2:]) <= NARROW:
+    asked = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    if asked != 'bfloat16' or min(weight.shape) <= NARROW:
         return x @ weight
     return jnp.matmul(x.astype(jnp.bfloat16), weight.astype(jnp.bfloat16), preferred_element_type=jnp.float32)
 
