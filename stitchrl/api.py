@@ -23,7 +23,7 @@ from stitchrl.loops.launch import begin
 from stitchrl.loops.session import Session
 from stitchrl.loops.settings import Settings, configure, settings_of
 from stitchrl.loops.watch import Watch
-from stitchrl.recordings import about, load, load_checked, on_disk
+from stitchrl.recordings import load, load_checked, on_disk, source
 from stitchrl.report.statistics import Interval, last_mean
 from stitchrl.runs import policy
 from stitchrl.runs.directory import RunDir
@@ -92,9 +92,13 @@ class Run:
 
 
 def session(
-    algo: str, data: Dataset | OnDisk | None = None, preset: str = 'default', env: Any = None, **settings: Any
+    algo: str,
+    data: Dataset | OnDisk | str | Path | None = None,
+    preset: str = 'default',
+    env: Any = None,
+    **settings: Any,
 ) -> Session:
-    """A run that is ready to go: `settings` are fields of Settings and of the algorithm's Config."""
+    """A run that is ready to go: `settings` are fields of Settings and of the algorithm's Config; a path is loaded."""
     own = {field.name for field in fields(Settings)}
     known = [*own, *(field.name for field in fields(algorithm(algo).Config))]
     for name in settings:
@@ -104,13 +108,21 @@ def session(
         settings, env = settings | {'env': env}, None
     request = settings_of(algo, preset, {name: value for name, value in settings.items() if name in own})
     cfg = configure(algo, preset, {name: value for name, value in settings.items() if name not in own})
-    if isinstance(data, OnDisk):
-        return begin(algo, cfg, replace(request, stream=True), data, data.about(), None, env)
-    return begin(algo, cfg, request, data, None if data is None else about(data), None, env)
+    named = isinstance(data, str | Path)
+    if named:
+        data = (on_disk if request.stream else load)(data, request.format)
+    told, stream = source(data), isinstance(data, OnDisk)
+    if told is not None and (named or not stream):  # so that `stitch resume` finds it again
+        request = replace(request, data=told['path'], format=told.get('format', request.format))
+    return begin(algo, cfg, replace(request, stream=stream), data, told, None, env)
 
 
 def training(
-    algo: str, data: Dataset | OnDisk | None = None, preset: str = 'default', env: Any = None, **settings: Any
+    algo: str,
+    data: Dataset | OnDisk | str | Path | None = None,
+    preset: str = 'default',
+    env: Any = None,
+    **settings: Any,
 ) -> Iterator[Chunk]:
     """For those who own their loop: yields a Chunk (step, agents, info) after every compiled chunk of updates."""
     ready = session(algo, data, preset, env, **settings)
@@ -119,7 +131,7 @@ def training(
 
 def train(
     algo: str,
-    data: Dataset | OnDisk | None = None,
+    data: Dataset | OnDisk | str | Path | None = None,
     preset: str = 'default',
     env: Any = None,
     watch: Watch | None = None,
@@ -127,7 +139,8 @@ def train(
 ) -> Run:
     """Train, judge and save; returns the Run.
 
-    Without `data` it learns by acting in `env`; with data, `steps` updates on it and then `online_steps` in `env`.
+    Without `data` it learns by acting in `env`; with data, `steps` updates on it and then `online_steps` in `env`. A
+    recording's path will do, which `stitch resume` finds again, as it does what `load` read.
     `env`: a name or an environment object; policies are judged there unless `eval_env` names another. `settings`: any
     field of `stitchrl.loops.settings.Settings` and of the algorithm's Config. UsageError for a name that is neither.
     """

@@ -1,5 +1,6 @@
 """Recordings by their path: checked, and either loaded or left on the disk, with what data.json says of them."""
 
+import weakref
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from stitchrl.data.formats import Choice, read
 from stitchrl.data.survey import OnDisk, survey
 from stitchrl.loops.settings import Settings
 
+SOURCES: dict[int, dict[str, Any]] = {}  # what data.json says of each Dataset that `load` read and that still lives
+
 
 def load(path: str | Path, format: str | None = None, low: Any = None, high: Any = None, **columns: str) -> Dataset:
     """A recording as a Dataset in its own units. BadData names what must not be trained on.
@@ -25,7 +28,19 @@ def load(path: str | Path, format: str | None = None, low: Any = None, high: Any
     for name in columns:
         if name not in known:
             raise unknown(name, known, 'load')
-    return load_checked(str(path), format, low, high, Choice(**columns))[0]
+    data, told = load_checked(str(path), format, low, high, Choice(**columns))
+    if not columns and low is None and high is None:  # a path and a format find it again
+        SOURCES[id(data)] = told | {'format': format}
+        weakref.finalize(data, SOURCES.pop, id(data), None)
+    return data
+
+
+def source(data: Dataset | OnDisk | None) -> dict[str, Any] | None:
+    """What data.json says of a recording, and under `format` what it was read as; of one that was not read here, or
+    that was made of another, only what can be counted. None for none."""
+    if data is None or isinstance(data, OnDisk):
+        return data and data.about()
+    return SOURCES.get(id(data)) or about(data)
 
 
 def on_disk(path: str | Path, format: str | None = None, low: Any = None, high: Any = None) -> OnDisk:

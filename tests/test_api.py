@@ -1,5 +1,6 @@
 """The Python interface, end to end on a recording of a few steps."""
 
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +19,9 @@ from stitchrl.core.spec import Continuous, Observation, Spec
 from stitchrl.data.check import fingerprint
 from stitchrl.envs.env import Env, State
 from stitchrl.errors import BadData, Corrupt, UsageError
+from stitchrl.loops.launch import resume
 from stitchrl.loops.session import Nobody
+from stitchrl.recordings import asked
 from stitchrl.runs.directory import RunDir
 
 SPEC = Spec(Observation((3,)), Continuous(2, tiny.LOW, tiny.HIGH), 3)
@@ -73,6 +76,26 @@ def test_a_run_is_a_folder_of_plain_files(trained):
     assert config['config'] | tiny.CONFIG | {'hidden': [8]} == config['config']
     assert config['settings'] | tiny.RUN | {'eval_episodes': 2, 'out': None} == config['settings']
     assert (run.path / 'command.txt').read_text() == '(from Python)\n'
+
+
+@pytest.mark.parametrize('given', ['path', 'loaded', 'chosen'])
+def test_a_command_goes_on_with_what_python_began(tmp_path, given):
+    """With a recording that was named or read by `load`; not with one that was made of another, and that is said."""
+    tiny.write(tmp_path / 'tiny.npz')
+    loaded = stitchrl.load(tmp_path / 'tiny.npz')
+    data = {'path': tmp_path / 'tiny.npz', 'loaded': loaded, 'chosen': loaded.best(0.5)}[given]
+    begun = api.session('bc', data, out=str(tmp_path / 'run'), **tiny.CONFIG, **tiny.RUN)
+    next(begun.go(begun.fresh()))
+    begun.lock = None
+    status = begun.run.read('STATUS.json')
+    if given == 'chosen':
+        assert status['resume'] is None
+        with pytest.raises(UsageError, match=r"from memory.*begin with a recording's path"):
+            resume(begun.run, asked, pytest.fail)
+        return
+    assert shlex.split(status['resume']) == ['stitch', 'resume', str(tmp_path / 'run')]
+    session, state, step = resume(RunDir(tmp_path / 'run'), asked, pytest.fail)
+    assert [part.step for part in session.go(state, step)] == [8, 12]
 
 
 def test_the_data_is_described(trained):

@@ -15,6 +15,8 @@ from stitchrl.core.boundary import Boundary
 from stitchrl.core.spec import Continuous, Observation, Spec
 from stitchrl.envs.env import Env, State
 from stitchrl.envs.gymnasium import host
+from stitchrl.errors import UsageError
+from stitchrl.loops import evaluate as module
 from stitchrl.loops.evaluate import SEED, SLOTS, Episodes, evaluate, rows
 
 HORIZON, GOAL = 6, 3.0
@@ -231,6 +233,24 @@ def test_on_the_host_seeds_repeat_and_success_is_not_made_up(monkeypatch):
     assert first.success is None
     np.testing.assert_array_equal(first.lengths, again.lengths)
     assert (first.lengths != other.lengths).any()
+
+
+class Endless(Clock):
+    """Its episodes do not end."""
+
+    def step(self, action):
+        obs, reward, _, _, info = super().step(action)
+        self.over = False
+        return obs, reward, False, False, info
+
+
+def test_on_the_host_an_episode_without_end_is_given_up(monkeypatch):
+    monkeypatch.setattr(module, 'LONGEST', 30)
+    monkeypatch.setattr(Clock, 'wanted', staticmethod(lambda t, length: 1.0))
+    with pytest.raises(
+        UsageError, match=r'endless: an episode did not end within 30 steps; give the environment a time'
+    ):
+        evaluate(agents((0, 0)), CLOCK, host('endless', Endless), 5, 2)
 
 
 class Screen(gym.Env):

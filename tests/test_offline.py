@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import tiny
 
 from stitchrl.algos.offline import bc
 from stitchrl.core.agent import Agent
+from stitchrl.core.boundary import Boundary
 from stitchrl.core.learner import Learner, adam
 from stitchrl.data.dataset import Dataset
 from stitchrl.loops.chunk import first_broken, means
@@ -153,6 +155,17 @@ def test_held_out_losses_are_those_of_the_other_data_and_change_nothing():
         }.items()
         np.testing.assert_allclose(other.info['held_out/walk/loss'], 100, atol=0.1)
         assert 'held_out/turn/ran' not in other.info
+
+
+@pytest.mark.parametrize('steps', [5, 6])
+def test_every_metric_has_its_twin_whosever_turn_it_is(steps):
+    """TD3+BC's policy learns in every second update; its loss on what is held out is there after any."""
+    data = tiny.dataset()
+    inner = jax.device_put(Boundary.fit(data).inward(data))
+    part = next(updates(tiny.agents('td3_bc', data.spec), inner, 0, steps, steps, held_out=inner))
+    names = {name for name in part.info if not name.startswith('held_out/') and not name.endswith('/ran')}
+    assert {'actor/loss', 'critic/loss', 'q/data', 'q/gap'} <= names
+    assert {name.removeprefix('held_out/') for name in part.info if name.startswith('held_out/')} == names
 
 
 class Pair(Agent):

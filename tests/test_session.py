@@ -366,7 +366,7 @@ def test_held_out_episodes_are_apart_and_every_loss_has_its_twin(recording, tmp_
     inside = np.asarray(session.data.obs)[np.asarray(session.data.starts)]
     np.testing.assert_allclose(inside.mean(0), 0, atol=1e-5, err_msg='fitted on what is learned from alone')
     for row in rows(finish(session)):
-        assert row.keys() == {'step', 'seed', 'actor/loss', 'actor/distance', 'held_out/actor/loss'}
+        assert row.keys() == {'step', 'seed', 'actor/loss', 'actor/distance', 'held_out/actor/loss', 'held_out/actor/distance'}
         assert row['held_out/actor/loss'] != row['actor/loss']
 
 

@@ -62,6 +62,7 @@ def runs() -> dict[str, str]:
     for status in sorted(Path('runs').glob('*/STATUS.json')):
         run = RunDir(status.parent)
         tree, state = run.read('STATUS.json'), run.state()
-        more = f'; go on with: {tree["resume"]}' if state in ('killed', 'interrupted', 'failed') else ''
+        stopped = state in ('killed', 'interrupted', 'failed')
+        more = f'; go on with: {tree["resume"]}' if stopped and tree['resume'] else ''
         found[str(status.parent)] = f'{state} {tree["reason"]}'.strip() + more
     return found

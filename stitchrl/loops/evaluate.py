@@ -11,8 +11,10 @@ import numpy as np
 from stitchrl.core.agent import Agent
 from stitchrl.core.boundary import Boundary
 from stitchrl.envs.env import Env
+from stitchrl.errors import UsageError
 
 SLOTS = 5  # host environments per agent; each plays its share of the episodes one after another
+LONGEST = 10_000  # steps of an episode in a host environment that states no limit of its own
 SEED = 100  # evaluation episodes start from seeds of their own, the same at every evaluation
 
 
@@ -96,6 +98,12 @@ def on_host(agents: Agent, boundary: Boundary, env: Any, seed: int, episodes: in
         )
         done = terminated | truncated
         table.add(reward, done, info)
+        if (table.length * table.open).max() >= max(LONGEST, env.spec.horizon or 0):
+            vector.close()
+            raise UsageError(
+                f'{env.name}: an episode did not end within {table.length.max():,} steps; give the environment a time '
+                'limit, such as gymnasium.wrappers.TimeLimit'
+            )
         if done.any():
             obs, _ = vector.reset(options={'reset_mask': done})
             again = done.reshape(count, slots)

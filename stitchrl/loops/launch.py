@@ -32,6 +32,7 @@ def begin(
 ) -> Session:
     """A session in a new run directory, whose files say what was asked."""
     run = RunDir.fresh(algo, settings.out)
+    run.resumable = env is None and (data is None or settings.data is not None)
     try:
         session = Session(algo, cfg, settings, data, run, env)
         jax.eval_shape(session.work.new)  # what the algorithm refuses
@@ -65,7 +66,8 @@ def resume(run: RunDir, load: Load, warn: Any, data: str | None = None) -> tuple
             run.write('config.json', tree)
     elif settings.env is None or (run.path / 'data.json').exists():
         raise UsageError(
-            f'{run.path}: trained on data or in an environment from memory, so the command line cannot find it again'
+            f'{run.path}: trained on data or in an environment from memory, so the command line cannot find it again; '
+            "begin with a recording's path, as stitchrl.load or stitchrl.train take it, or an environment's name"
         )
     if settings.start is not None:  # what it began with is in its own folder by now
         settings = replace(settings, start=str(run.path))

@@ -18,6 +18,7 @@ from stitchrl.loops.reading import Reading
 from stitchrl.loops.seeds import apart, count, over_seeds, side_by_side
 
 CREATE, UPDATE, INSPECT, REFRESH = 0, 1, 2, 5  # the streams of randomness that grow from a seed
+TURNS = 4  # batches that held-out losses are a mean over, those before the last update too: a policy may wait its turn
 
 
 class State(NamedTuple):
@@ -161,12 +162,12 @@ def updates(
 def looks(
     states: Sequence[State], keys: list[jax.Array], data: Dataset, held_out: Dataset | None, t: jax.Array
 ) -> dict[str, np.ndarray]:
-    """The agents' own diagnostics after update t, and their losses on what is held out. {name: [S]}."""
+    """The agents' own diagnostics after update t, and the same and their losses on what is held out. {name: [S]}."""
     info = means(one_row([measure(state, data, key, t, False) for state, key in zip(states, keys, strict=True)]))
     if held_out is None:
         return info
-    twins = [
-        measure(begin(state.agents, held_out), held_out, key, t, True) for state, key in zip(states, keys, strict=True)
-    ]
-    named = means(one_row(twins)).items()
-    return info | {f'held_out/{name}': value for name, value in named if not name.endswith('/ran')}
+    apart = [(begin(state.agents, held_out), key) for state, key in zip(states, keys, strict=True)]
+    look = lambda k, losses: beside([measure(s, held_out, key, jnp.maximum(t - k, 0), losses) for s, key in apart], 0)
+    losses = [look(k, True) for k in range(TURNS)]
+    twins = means({name: np.stack([one[name] for one in losses]) for name in losses[0]}) | look(0, False)
+    return info | {f'held_out/{name}': value for name, value in twins.items() if not name.endswith('/ran')}

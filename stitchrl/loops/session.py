@@ -142,7 +142,9 @@ class Session:
         self.keep(part)
         saved = checkpoint.verify(checkpoint.steps(self.run.checkpoints)[-1])
         self.run.status('interrupted', f'{stop.name} after step {part.step}')
-        return stop.error(f'saved after step {saved}; go on with: {self.run.read("STATUS.json")["resume"]}')
+        resume = self.run.read('STATUS.json')['resume']
+        lost = 'data or an environment from memory cannot be found again, so no command goes on with it'
+        return stop.error(f'saved after step {saved}; {f"go on with: {resume}" if resume else lost}')
 
 
 def undertaken(algo: str, cfg: Any, settings: Settings, data: Recording | None, world: Any) -> Any:

@@ -31,6 +31,7 @@ class RunDir:
         self.path = Path(path)
         self.checkpoints = self.path / 'checkpoints'
         self.policy = self.path / 'policy'
+        self.resumable = True  # whether a command can go on with it; not with data or an environment from memory
 
     @classmethod
     def fresh(cls, name: str, out: str | None = None) -> 'RunDir':
@@ -84,8 +85,8 @@ class RunDir:
                 say()
 
     def status(self, state: str, reason: str = '') -> None:
-        """state: running, finished, interrupted or failed."""
-        resume = f'stitch resume {shlex.quote(str(self.path))}'
+        """state: running, finished, interrupted or failed; with the command that goes on with it, if one can."""
+        resume = f'stitch resume {shlex.quote(str(self.path))}' if self.resumable else None
         stamp = time.strftime('%Y-%m-%dT%H:%M:%S%z')
         self.write('STATUS.json', {'state': state, 'reason': reason, 'time': stamp, 'resume': resume})
 
