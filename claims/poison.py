@@ -20,6 +20,7 @@ import numpy as np
 from stitchrl.algos.offline import cql, discrete_cql, td3_bc
 from stitchrl.data.dataset import Dataset
 from stitchrl.loops.lab import trained
+from stitchrl.maths.backups import greedy_target, smoothed_target
 from stitchrl.nets.heads import Critic
 from stitchrl.report import canvas
 from stitchrl.report.claim import Check, Claim, exact
@@ -96,13 +97,15 @@ def terms() -> dict[str, bool]:
     )[0]
     agent, batch = first('discrete_cql')
     _, info = discrete_cql.critic_loss(agent.critic.net, batch, y, 1.0, 1.0)
-    found['discrete_cql: backup'] = discrete_cql.q_target(agent.critic.net, agent.target, batch)
+    found['discrete_cql: backup'] = greedy_target(
+        batch, agent.target.all(batch.next_obs), agent.critic.net.all(batch.next_obs)
+    )
     found['discrete_cql: log-sum-exp'] = info['critic/gap']
     found['discrete_cql: data term'] = agent.critic.net(batch.obs, batch.action)
     agent, batch = first('td3_bc')
     eps = 0.2 * jr.normal(jr.key(1), batch.action.shape)
     one = jax.tree.map(lambda x: x[0], agent.critic.net.members)
-    found['td3_bc: backup'] = td3_bc.q_target(agent.actor_target, agent.critic_target, batch, eps, 0.5)
+    found['td3_bc: backup'] = smoothed_target(agent.actor_target, agent.critic_target, batch, eps, 0.5)
     found['td3_bc: policy'] = td3_bc.actor_loss(agent.actor.net, batch, one, 2.5)[0]
     agent, batch = first('iql', actor_decay=False)
     found['iql: V and policy'] = agent.target(batch.obs, batch.action)

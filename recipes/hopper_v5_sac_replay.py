@@ -1,9 +1,10 @@
 """Offline RL on the whole replay of one SAC run on Hopper-v5: do the algorithms do better than imitation?
 
-    python recipes/hopper_v5_sac_replay.py --data hopper-v5-sac-replay.npz [--peer d3rlpy-curves.json]
+    python recipes/hopper_v5_sac_replay.py --data hopper-v5-sac-replay.npz [--peer d3rlpy-curves.json ...]
 
 BC, filtered BC, TD3+BC, AWR and IQL, 100k updates, and CQL, 20k; 3 seeds, judged ten times over 20 episodes of each.
-Three seeds left it open whether TD3+BC stands above BC: both have five more, in runs of their own (`--more`).
+CQL with the settings of CORL, 25k, judged five times. Three seeds left it open whether TD3+BC stands above BC: both
+have five more, in runs of their own (`--more`); so has each seed of CQL, which go faster one by one, a core for each.
 The score is the mean of the last five evaluations, normalised by D4RL's Hopper references (the environment is v5).
 Expected: filtered BC above BC, IQL and TD3+BC above BC, neither more than 10 points below d3rlpy on the same file.
 
@@ -11,8 +12,9 @@ Two negative controls. IQL on rewards that were shuffled over all steps: they st
 falling still ends them, so "do not fall" can be learned from them. IQL on shuffled rewards less their mean: then
 nothing is left to learn.
 
-About 40 minutes of two cores. Finished parts are kept in --runs and not trained again; one that stopped is judged as
-far as it came. Writes recipes/results/NAME.json.
+About 40 minutes of two cores, and as many for CQL. Finished parts are kept in --runs and not trained again; one that
+stopped is judged as far as it came. Writes recipes/results/NAME.json; parts that are not asked for stay there as they
+are, each with the command and the versions that made it.
 """
 
 import argparse
@@ -37,25 +39,30 @@ PARTS = {
     'td3_bc': ('td3_bc', {}),
     'awr': ('awr', {'preset': 'locomotion'}),
     'cql': ('cql', {'steps': 20_000, 'every': 2_000}),  # an update costs twelve of IQL's
+    'cql_locomotion': ('cql', {'preset': 'locomotion', 'steps': 25_000, 'every': 5_000, 'seeds': 1}),
     'iql': ('iql', {'preset': 'locomotion'}),
     'iql_shuffled': ('iql', {'preset': 'locomotion', 'shuffle_rewards': True}),
     'iql_centred': ('iql', {}),  # rewards shuffled and their mean taken off
 }
 SETTINGS = {'eval_env': 'Hopper-v5', 'steps': 100_000, 'every': 10_000, 'seeds': 3, 'eval_episodes': 20}
-MORE = {part: {'seed': SETTINGS['seeds'], 'seeds': 5} for part in ('bc', 'td3_bc')}  # runs of their own, part + _more
+MORE = {  # runs of their own, PART_more1 and so on
+    'bc': [{'seed': 3, 'seeds': 5}],
+    'td3_bc': [{'seed': 3, 'seeds': 5}],
+    'cql_locomotion': [{'seed': 1, 'seeds': 1}, {'seed': 2, 'seeds': 1}],
+}
 LAST, MARGIN = 5, 10.0
 
 
-def obtain(part: str, path: Path, data, more: bool = False) -> Run:
-    """The run of one part, or of its further seeds: as it lies there if finished, else trained."""
-    folder = path / (f'{part}_more' if more else part)
+def obtain(part: str, path: Path, data, more: int = 0) -> Run:
+    """The run of one part, or one of those of its further seeds: as it lies there if finished, else trained."""
+    folder = path / (f'{part}_more{more}' if more else part)
     if (folder / 'STATUS.json').is_file() and json.loads((folder / 'STATUS.json').read_text())['state'] == 'finished':
         return Run(folder)
     if folder.is_dir():  # one that stopped: judged as far as it came
         return Run(folder)
     algo, own = PARTS[part]
     data = data.relabel(centred) if part == 'iql_centred' else data
-    return train(algo, data, out=str(folder), **SETTINGS | own | (MORE[part] if more else {}))
+    return train(algo, data, out=str(folder), **SETTINGS | own | (MORE[part][more - 1] if more else {}))
 
 
 def centred(data: Dataset) -> np.ndarray:
@@ -91,12 +98,15 @@ def together(runs: list[Run]) -> list[dict]:
     return rows
 
 
-def peer_scores(path: str) -> dict[str, list[float]]:
-    """Normalised mean of the last five evaluations of each seed of another library."""
-    results = json.loads(Path(path).read_text())['results']
-    reference = find('hopper')
-    last = lambda seed: np.mean([point['mean_return'] for point in seed['curve'][-LAST:]])
-    return {algo: [float(normalised(last(seed), reference)) for seed in seeds] for algo, seeds in results.items()}
+def peer_scores(paths: list[str]) -> dict[str, list[float]]:
+    """Normalised mean of the last five evaluations of each seed of another library, from files of many curves or, as
+    `hopper_peer.py` writes them, of one."""
+    reference, scores = find('hopper'), {}
+    for content in (json.loads(Path(path).read_text()) for path in paths):
+        for algo, seeds in content.get('results', {content.get('algo'): [content]}).items():
+            last = [np.mean([point['mean_return'] for point in seed['curve'][-LAST:]]) for seed in seeds]
+            scores.setdefault(algo, []).extend(float(normalised(score, reference)) for score in last)
+    return scores
 
 
 def verdicts(seeds: dict[str, list[float]], peer: dict[str, list[float]]) -> dict[str, dict]:
@@ -108,6 +118,7 @@ def verdicts(seeds: dict[str, list[float]], peer: dict[str, list[float]]) -> dic
         ('iql above bc', 'iql', 'bc'),
         ('awr above bc', 'awr', 'bc'),
         ('cql above bc', 'cql', 'bc'),
+        ('cql_locomotion above bc', 'cql_locomotion', 'bc'),
         ('shuffled iql no better than bc', 'bc', 'iql_shuffled'),
         ('centred iql no better than bc', 'bc', 'iql_centred'),
     ):
@@ -129,31 +140,29 @@ def main() -> None:
     """Train what is not trained yet, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', required=True)
-    parser.add_argument('--peer', help="another library's curves on the same file, to stand beside ours")
+    parser.add_argument('--peer', nargs='+', default=[], help="another library's curves on the same file")
     parser.add_argument('--runs', default=f'runs/{NAME}')
     parser.add_argument('--parts', nargs='+', default=list(PARTS), choices=list(PARTS))
-    parser.add_argument('--more', action='store_true', help=f'with five more seeds of {" and ".join(MORE)}')
+    parser.add_argument('--more', action='store_true', help=f'with more seeds of {", ".join(MORE)}')
     parser.add_argument('--steps', type=int, default=SETTINGS['steps'], help='updates of parts not trained yet')
     parser.add_argument('--out', default=str(Path(__file__).parent / 'results' / f'{NAME}.json'))
     args = parser.parse_args()
     SETTINGS['steps'] = args.steps
     SETTINGS['every'] = args.steps // 10
-    data, peer, found = load(args.data), peer_scores(args.peer) if args.peer else {}, {}
+    data, out = load(args.data), Path(args.out)
+    before = json.loads(out.read_text()) if out.is_file() else {}
+    peer, found = before.get('peer_normalised', {}) | peer_scores(args.peer), before.get('results', {})
+    words = ' '.join(Path(word).name if '/' in word else word for word in sys.argv[1:])
+    how = {'command': f'python recipes/{NAME}.py {words}', 'system': system()}
     for part in args.parts:
-        runs = [obtain(part, Path(args.runs), data)]
-        if args.more and part in MORE:
-            runs.append(obtain(part, Path(args.runs), data, more=True))
-        found[part] = outcome(runs)
+        more = MORE.get(part, []) if args.more else []
+        runs = [obtain(part, Path(args.runs), data, i) for i in range(1 + len(more))]
+        found[part] = how | {'settings': PARTS[part][1], 'more': more} | outcome(runs)
         print(f'{part:14s} {found[part]["normalised"]}', flush=True)
         seeds = {name: result['seeds_normalised'] for name, result in found.items()}
-        result = {
-            'command': f'python recipes/{NAME}.py ' + ' '.join(Path(a).name if '/' in a else a for a in sys.argv[1:])
-        }
-        result |= {'settings': SETTINGS, 'parts': {part: PARTS[part] for part in found}, 'system': system()}
-        result |= {'more': MORE} if args.more else {}
-        result |= {'results': found, 'peer_normalised': peer, 'marks': verdicts(seeds, peer)}
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(result, indent=1) + '\n')
+        result = {'settings': SETTINGS, 'results': found, 'peer_normalised': peer, 'marks': verdicts(seeds, peer)}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=1) + '\n')
     for name, mark in result['marks'].items():
         print(f'{name:36s} {mark}')
 

@@ -113,6 +113,16 @@ def test_poison_strikes_unseen_actions_only():
     np.testing.assert_allclose(q[:, 0], critic.critic(jnp.eye(4), jnp.zeros(4, jnp.int32)))
 
 
+@pytest.mark.nans
+def test_poison_finds_the_terms_that_ask():
+    """One poisoned agent of each algorithm, term by term, through the functions that training uses."""
+    asking = ['cql: backup', 'cql: log-sum-exp', 'cql: policy', 'discrete_cql: backup', 'discrete_cql: log-sum-exp']
+    quiet = ['cql: data term', 'discrete_cql: data term', 'iql: V and policy', 'iql: backup', 'sarsa: backup']
+    found = load('poison').terms()
+    assert sorted(name for name, asks in found.items() if asks) == [*asking, 'td3_bc: backup', 'td3_bc: policy']
+    assert sorted(name for name, asks in found.items() if not asks) == sorted(quiet)
+
+
 def test_poison_chain_is_worth_what_it_says():
     data = load('poison').chain(False)
     assert data.returns().mean() == pytest.approx((0.5 + 0.1) / 2)
@@ -141,6 +151,7 @@ def test_static_data_bias_of_an_agent_that_knows_is_zero():
 def test_joins_segments_deals_the_same_good_steps_twice():
     module = load('joins_segments')
     (halves, best), (whole, _) = module.road(False), module.road(True)
+    assert set(np.argsort(-halves.returns())[:20]) == set(range(20))  # the mediocre ones, first in the recording
     assert len(halves) == len(whole) == 200 * module.PLACES
     good = lambda data: (np.asarray(data.reward)[np.asarray(data.starts)] > 0.72).mean()
     assert good(halves) == pytest.approx(good(whole), abs=0.03)

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from stitchrl.algos import ALGORITHMS, algorithm
 from stitchrl.cli import VERBS
-from stitchrl.cli.explain import main
+from stitchrl.cli.explain import main, parse
 from stitchrl.errors import UsageError
 
 
@@ -21,10 +22,20 @@ def test_the_table_and_who_asks(capsys):
 
 
 def test_json_with_settings_of_the_algorithm(capsys):
-    assert main(['iql', '--json', '--extract', 'late', '--actions', 'discrete']) == 0
+    assert main(['iql', '--json', '--extract', 'late', '--kind', 'discrete']) == 0
     tree = json.loads(capsys.readouterr().out)
     assert (tree['algo'], tree['actions']) == ('iql', 'discrete')
     assert [loss['name'] for loss in tree['losses']] == ['value_loss', 'critic_loss', 'actor_loss']
+
+
+@pytest.mark.parametrize('algo', ALGORITHMS)
+def test_the_words_of_every_algorithm_are_understood(algo):
+    """No setting of an algorithm has the name of one of the verb's own."""
+    plain, cfg = parse(
+        algo, ['--kind', 'discrete', '--gamma', '0.5'] if hasattr(algorithm(algo).Config, 'gamma') else []
+    )
+    assert getattr(cfg, 'gamma', 0.5) == 0.5
+    assert plain.kind in ('discrete', None)
 
 
 def test_help_and_the_table_of_verbs(capsys):
@@ -39,7 +50,7 @@ def test_help_and_the_table_of_verbs(capsys):
         (['iqk'], r'did you mean iql\?'),
         (['--json', 'iql'], 'the algorithm comes first: stitch explain ALGO --json iql'),
         (['iql', '--preset', 'none'], "no preset 'none'"),
-        (['td3_bc', '--actions', 'discrete'], 'td3_bc needs continuous actions'),
+        (['td3_bc', '--kind', 'discrete'], 'td3_bc needs continuous actions'),
         (['alphazero'], 'learns from its own games'),
         (['alphago'], 'equations are in stitchrl.algos.search.alphago'),
     ],

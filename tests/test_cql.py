@@ -14,6 +14,7 @@ from stitchrl.algos.offline.cql import (
     CQL,
     Config,
     actor_loss,
+    at_each,
     critic_loss,
     multiplier_loss,
 )
@@ -21,7 +22,9 @@ from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.core.types import Transition
 from stitchrl.errors import UsageError
 from stitchrl.maths.dists import Squashed
-from stitchrl.nets.heads import Positive
+from stitchrl.nets.dense import Ensemble
+from stitchrl.nets.heads import Critic, Positive
+from stitchrl.nets.image import SMALLEST
 
 ARM = Spec(Observation((1,)), Continuous(2, (-1.0,) * 2, (1.0,) * 2))
 BATCH = Transition(
@@ -198,6 +201,18 @@ def test_settings_that_cannot_be(settings):
 def test_discrete_actions_are_refused():
     with pytest.raises(UsageError, match='discrete_cql takes those'):
         CQL.create(Spec(Observation((3,)), Discrete(4)), Config(), jr.key(0))
+
+
+def test_images_are_asked_about_as_vectors_are():
+    """Q of several actions at one image is that of each action at it."""
+    pixels = Spec(Observation((1, SMALLEST, SMALLEST), 'uint8'), ARM.action)
+    net = jax.jit(lambda key: Ensemble(partial(Critic, pixels, (8,)), 2, key=key))(jr.key(0))
+    obs = jr.randint(jr.key(1), (2, 1, SMALLEST, SMALLEST), 0, 256, jnp.uint8)
+    action = jr.uniform(jr.key(2), (2, 3, 2))
+    q = jax.jit(at_each)(net, obs, action)
+    assert q.shape == (2, 2, 3)
+    for k in range(3):
+        np.testing.assert_allclose(q[:, :, k], net(obs, action[:, k]), rtol=1e-4, atol=1e-5)
 
 
 def test_exploring_is_a_sample_and_playing_the_mode():

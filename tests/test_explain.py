@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from stitchrl.algos import ALGORITHMS
-from stitchrl.algos.offline import iql, td3_bc
+from stitchrl.algos.offline import cql, iql, td3_bc
 from stitchrl.core.learner import Learner
 from stitchrl.errors import UsageError
 from stitchrl.report.explain import as_json, explain
@@ -134,6 +134,14 @@ def test_late_extraction_has_the_same_losses_in_another_order():
     found = explain('iql', iql.Config(extract='late'))
     assert [loss.name for loss in found.losses] == ['value_loss', 'critic_loss', 'actor_loss']
     assert {loss.name: (loss.learner, loss.detached, loss.through) for loss in found.losses} == LOSSES['iql']
+
+
+@pytest.mark.parametrize(('algo', 'cfg'), [('cql', cql.Config(warmup=9)), ('td3_bc', td3_bc.Config(delay=9))])
+def test_what_comes_later_is_told_too(algo, cfg):
+    """The policy's loss behind a warm-up, and one that waits longer than is looked at."""
+    found = explain(algo, cfg)
+    assert {loss.name: (loss.learner, loss.detached, loss.through) for loss in found.losses} == LOSSES[algo]
+    assert unseen(found) == UNSEEN[algo]
 
 
 def test_a_target_with_the_policys_action_is_noticed(monkeypatch, fresh):

@@ -10,7 +10,7 @@ from stitchrl.errors import UsageError
 if TYPE_CHECKING:
     from stitchrl.report.explain import Explanation, Loss, Trace
 
-HELP = """usage: stitch explain ALGO [--actions KIND] [--preset NAME] [--json] [any field of the algorithm's Config]
+HELP = """usage: stitch explain ALGO [--kind KIND] [--preset NAME] [--json] [any field of the algorithm's Config]
 
 Which loss reaches which network, what is detached, which term asks about actions that the data does not hold, and
 where the log-density of the policy's own actions enters. All of it is computed from one update of tiny networks.
@@ -27,7 +27,7 @@ detached    the loss uses this network, but no gradient goes there: it comes in 
 class Plain:
     """Settings of the command line alone."""
 
-    actions: Literal['continuous', 'discrete'] | None = None  # kind of actions; default: the first that fits
+    kind: Literal['continuous', 'discrete'] | None = None  # of actions; default: the first that fits
     preset: str = 'default'  # settings for a family of data; stitch list presets shows them
     json: bool = False  # as JSON
 
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     plain, cfg = parse(algo, rest)
     from stitchrl.report.explain import as_json, explain
 
-    found = explain(algo, cfg, plain.actions)
+    found = explain(algo, cfg, plain.kind)
     if plain.json:
         print(json.dumps(as_json(found), indent=1))
     else:

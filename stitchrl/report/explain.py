@@ -19,6 +19,7 @@ from stitchrl.report.switches import closed, misled, opened, poisoned, redrawn
 
 WIDTH, ROWS, LENGTH = 3, 24, 6  # of observations and actions; steps, and those of an episode
 TINY = {'hidden': (8, 8), 'batch': 8, 'steps': 4}
+LATER = {'warmup': 0, 'delay': 2}  # what comes behind a warm-up is told, and what waits its turn gets one
 KINDS = {
     'continuous': Spec(Observation((WIDTH,)), Continuous(WIDTH, (-1.0,) * WIDTH, (1.0,) * WIDTH)),
     'discrete': Spec(Observation((WIDTH,)), Discrete(WIDTH)),
@@ -61,11 +62,13 @@ class Explanation(NamedTuple):
 def explain(algo: str, cfg: Any = None, actions: str | None = None) -> Explanation:
     """Run one update in many variants and say what depended on what.
 
-    cfg: the algorithm's Config, whose sizes and steps are overridden; default: its defaults. actions:
+    cfg: the algorithm's Config, whose sizes and steps are overridden, and after whose warm-up the update is, if it
+    has one; default: its defaults. actions:
     'continuous' or 'discrete'; default: the first that the algorithm takes. UsageError where it does not.
     """
     cfg = algorithm(algo).Config() if cfg is None else cfg
-    cfg = replace(cfg, **{name: value for name, value in TINY.items() if hasattr(cfg, name)})
+    shorter = {name: min(value, getattr(cfg, name, value)) for name, value in LATER.items()}
+    cfg = replace(cfg, **{name: value for name, value in (TINY | shorter).items() if hasattr(cfg, name)})
     agent, actions = first_agent(algo, cfg, actions)
     with jax.debug_nans(False):
         runs = Runs.of(agent, KINDS[actions], cfg.steps)

@@ -49,8 +49,8 @@ class Watched(Learner):
     name: str = eqx.field(static=True)
     notes: Notes = eqx.field(static=True)
 
-    def step(self, loss: Callable[..., Any], *args: Any) -> tuple[Any, dict[str, jax.Array]]:
-        """Loss, metrics and slopes go to the notes; the learner stays as it is."""
+    def step(self, loss: Callable[..., Any], *args: Any, pieces: int = 1) -> tuple[Any, dict[str, jax.Array]]:
+        """Loss, metrics and slopes of the whole batch go to the notes; the learner stays as it is."""
         numbers, rest = eqx.partition(args, eqx.is_inexact_array)
         whole = lambda net, numbers: loss(net, *eqx.combine(numbers, rest))
         (value, info), (slope, arg_slope) = jax.value_and_grad(whole, (0, 1), has_aux=True)(self.net, numbers)

@@ -49,7 +49,7 @@ class Config:
     samples: int = 10  # actions from each of the three sources
     data_term: bool = True  # subtract Q of the data's action; without it Q is a lower bound everywhere
     regulariser: Literal['entropy', 'prior'] = 'entropy'  # prior: KL to pi(s), so exp Q is averaged under it
-    lagrange: float | None = None  # learn the weight's multiplier so that the gap stays below this
+    lagrange: float | None = None  # learn the term's multiplier so that alpha x gap stays below this
     max_backup: bool = False  # the best of `samples` actions in y: each by the smaller of both Q'
     entropy_backup: bool = False  # - T log pi(a' | s') in y
     warmup: int = 0  # first updates, in which the policy imitates instead of climbing Q
@@ -60,6 +60,10 @@ class Config:
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     'default': ('JaxCQL on D4RL MuJoCo', {}),
+    'locomotion': (
+        'CORL on D4RL MuJoCo, with two layers in the place of three: a heavy term and a slow policy',
+        {'alpha': 10.0, 'actor_lr': 3e-5, 'normalise': True},
+    ),
     'official': (
         "the authors' code on D4RL MuJoCo: three layers, a slow policy that imitates for 40,000 updates",
         {'hidden': (256, 256, 256), 'actor_lr': 1e-4, 'warmup': 40_000},
@@ -154,7 +158,7 @@ def several(dist: Squashed, key: jax.Array, n: int) -> tuple[jax.Array, jax.Arra
 
 def at_each(critic: Ensemble, obs: jax.Array, action: jax.Array) -> jax.Array:
     """Q of K actions [B, K, A] at their states [B, O]: [2, B, K]."""
-    return critic(jnp.broadcast_to(obs[:, None], (*action.shape[:2], obs.shape[-1])), action)
+    return critic(jnp.broadcast_to(obs[:, None], (*action.shape[:2], *obs.shape[1:])), action)
 
 
 # The first argument of a loss is what learns; everything else is a constant.
