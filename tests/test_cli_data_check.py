@@ -116,6 +116,18 @@ def test_a_shuffled_table_is_sorted(tmp_path, capsys):
     assert (tmp_path / 'log.npz').read_bytes() == (tmp_path / 'mixed.npz').read_bytes()
 
 
+def test_the_way_out_of_unknown_bounds_can_be_gone(tmp_path, capsys):
+    """What is said where an action never changes, word for word, writes a copy that can be trained on."""
+    still = planted.healthy(action=np.full((400, 2), 3, np.float32), low=None, high=None)
+    path, out = save(tmp_path / 'still.npz', still), tmp_path / 'mended.npz'
+    assert main(['check', path]) == BadData.code
+    fix = capsys.readouterr().out.split('Fix: state the bounds: stitch data ')[1].splitlines()[0]
+    words = {'PATH': path, 'L': '-4', 'H': '4', 'OUT.npz': str(out)}
+    assert main([words.get(word, word) for word in fix.split()]) == 0
+    assert (read(out).low, read(out).high) == ((-4, -4), (4, 4))
+    assert main(['check', str(out)]) == 0
+
+
 def test_checking_needs_no_jax(spoilt):
     code = (
         f'import sys; from stitchrl.cli.data import main; main(["check", {spoilt!r}]); assert "jax" not in sys.modules'

@@ -75,6 +75,41 @@ def test_the_longest_bar_is_that_of_the_largest_count():
     ]
 
 
+def returned(rewards):
+    """The lines on returns, of one-step episodes with these rewards: [(the bin, its bar, its count)]."""
+    n = len(rewards)
+    columns = recording(n, reward=np.float32(rewards), terminal=np.ones(n, bool), timeout=np.zeros(n, bool))
+    section = screen(columns, width=80).split('number of episodes')[1].split('Findings')[0]
+    lines = [line.rsplit(maxsplit=1) for line in section.splitlines() if line.strip()]
+    return [(bar.rstrip(' ▏▎▍▌▋▊▉█').strip(), bar.count('█'), int(count.replace(',', ''))) for bar, count in lines]
+
+
+@pytest.mark.parametrize(('value', 'words'), [(1e20, '1e+20'), (-1e18, '-1e+18'), (-200, '-200'), (1e-7, '1e-07')])
+def test_equal_returns_are_one_line(value, words):
+    assert returned([value] * 250) == [(words, 40, 250)]
+
+
+SPREADS = {  # times a normal number, about this
+    'plain': (1, 0),
+    'near 4e10': (1e10, 4e10),
+    'tiny': (1e-8, 0),
+    'huge': (1e37, 0),
+    'far from zero': (1e4, 1e9),
+    'close together': (1e-3, 1000),
+}
+
+
+@pytest.mark.parametrize('name', SPREADS)
+def test_returns_of_any_size_have_columns_that_can_be_read(name):
+    scale, about = SPREADS[name]
+    rows = returned(about + scale * np.random.default_rng(0).normal(size=30_000))
+    assert sum(count for _, _, count in rows) == 30_000
+    names = [name.split(' to ') for name, _, _ in rows]
+    assert all(low != high for low, high in names)
+    assert [high for _, high in names[:-1]] == [low for low, _ in names[1:]]
+    assert max(len(name) for name, _, _ in rows) <= 34
+
+
 @pytest.mark.parametrize('width', [80, 120])
 def test_no_line_is_wider_than_the_window(width):
     text = screen(recording(width=40, n=200), width=width)
@@ -90,6 +125,7 @@ def test_no_line_is_wider_than_the_window(width):
         recording(reward=np.full(200, np.nan, np.float32)),
         recording(obs=np.full((200, 3), np.nan, np.float32), action=np.full((200, 2), np.inf, np.float32)),
         recording(reward=np.linspace(1e30, 2e30, 200, dtype=np.float32)),
+        recording(obs=np.full((200, 3), 1e20, np.float32), reward=np.full(200, -1e18, np.float32)),
     ],
 )
 def test_any_recording_has_a_screen(columns):

@@ -97,6 +97,16 @@ def test_returns_that_differ_by_rounding_alone_are_one_bin():
     assert summary(columns)['histogram']['counts'] == [2]
 
 
+@pytest.mark.parametrize('value', [0, 1e-40, -7, 1e20, -1e18, 3e38])
+def test_equal_values_of_any_size_lie_in_one_bin(value):
+    same = np.full((9, 1), value, np.float32)
+    told = summary(Columns(same, same, same[:, 0], np.ones(9, bool)))
+    low, high = told['histogram']['edges']
+    assert told['histogram']['counts'] == [9]
+    assert low < float(same[0, 0]) < high
+    assert told['observations']['histogram'] == ['▁▁▁▁▁▁█▁▁▁▁▁']
+
+
 def test_images_have_no_dimensions():
     images = np.full((9, 4, 4, 3), 7, np.uint8)
     told = summary(recording(obs=images, next_obs=images))

@@ -67,7 +67,14 @@ CASES = {  # columns -> column, first row, count, words
     ),
     'twin observations': (plain(obs=plain().obs[:, [0, 1, 2, 0]]), 'observations', None, None, '(0 = 3)'),
     'an outlier': (changed('obs', (7, 2), 1e12), 'observations', 7, 1, 'beyond 1e+06 in dimension 2'),
-    'one reward': (plain(reward=np.full(N, -1, np.float32)), 'rewards', None, None, 'every reward is -1'),
+    'one reward, no end of the task': (
+        plain(reward=np.full(N, -1, np.float32), terminal=np.zeros(N, bool), timeout=plain().terminal),
+        'rewards',
+        None,
+        None,
+        'every reward is -1',
+    ),
+    'no reward': (plain(reward=np.zeros(N, np.float32)), 'rewards', None, None, 'every reward is 0'),
     'no bounds': (plain(action=3 * plain().action), 'actions', None, None, 'no bounds are stated'),
     'saturated': (
         changed('action', (slice(0, 100), 1), 1),
@@ -110,6 +117,11 @@ def test_suspicions(name):
 )
 def test_a_plain_recording_is_not_suspected(columns):
     assert [f.what for f in found(columns) if 'cannot be seen' not in f.what] == []
+
+
+@pytest.mark.parametrize('each', [-1, 1])
+def test_a_reward_for_each_step_until_the_task_ends_tells_good_from_bad(each):
+    assert found(plain(reward=np.full(N, each, np.float32))) == []
 
 
 def test_one_step_tasks_have_no_time_limit():

@@ -16,7 +16,7 @@ from stitchrl.data.columns import Columns
 from stitchrl.data.disorder import disorder
 from stitchrl.data.episodes import gaps
 from stitchrl.data.finding import Finding, error, named, warning
-from stitchrl.data.suspect import warnings
+from stitchrl.data.suspect import STATE, warnings
 from stitchrl.errors import BadData
 
 TOLERANCE = 1e-4  # of an action's range: what lies so little outside it is rounding, and is clipped
@@ -177,7 +177,7 @@ def _outside(columns: Columns, low: Bound, high: Bound) -> Iterator[Finding]:
     low, high, source = bounds(columns, low, high)
     if source == 'observed' and not columns.discrete and (flat := np.flatnonzero(low == high)).size:
         what = f'dimension {flat[0]} is always {low[flat[0]]:g}, so its range cannot be told from the data'
-        yield error('actions', what, 'state the bounds with --low and --high')
+        yield error('actions', what, f'state the bounds: {STATE}')
     if source != 'stated' or ((a.min(axis=0) >= low) & (a.max(axis=0) <= high)).all():
         return
     excess = np.maximum(low - a, a - high) / (high - low)  # in ranges; NaN is an error of its own

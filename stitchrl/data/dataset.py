@@ -24,6 +24,7 @@ from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition, Window
 from stitchrl.data.check import check, refuse
 from stitchrl.data.columns import Columns
+from stitchrl.data.formats.arrays import columns_from
 from stitchrl.data.layout import spec_of, unrolled
 from stitchrl.data.sampling import transitions, windows
 from stitchrl.errors import BadData, UsageError
@@ -42,19 +43,21 @@ class Dataset(eqx.Module):
     labels: dict[str, Any] = eqx.field(default_factory=dict)  # name -> [N], what an agent wrote beside the rows
 
     @classmethod
-    def from_columns(cls, columns: Columns, low: Any = None, high: Any = None) -> 'Dataset':
+    def from_columns(cls, columns: Columns, low: Any = None, high: Any = None, actions: int | None = None) -> 'Dataset':
         """From a recording with one row per step.
 
         Bounds of continuous actions: `low`, `high`, else what the file states, else [-1, 1] when all actions lie
-        in it, else the data's own range. Where the file has no successor column, the last step of an episode that
-        was cut has no successor either: the step is dropped and its observation kept as the final row.
-        Raises BadData when no step is left. Does not check values: see `stitchrl.data.check`.
+        in it, else the data's own range. How many choices there are: `actions`, else one more than the largest
+        seen. Where the file has no successor column, the last step of an episode that was cut has no successor
+        either: the step is dropped and its observation kept as the final row.
+        Raises BadData when no step is left or `actions` are fewer than seen, UsageError for `actions` that cannot be
+        meant. Does not check values: see `stitchrl.data.check`.
         """
         rows, drop = unrolled(columns)
         if len(rows.starts) == 0:
             raise BadData(f'no step with a successor in {len(columns)} rows ({drop} dropped): nothing to learn from')
         longest = int(np.diff(np.flatnonzero(rows.ends), prepend=-1).max()) - 1
-        return cls(*rows, spec_of(columns, longest, low, high))
+        return cls(*rows, spec_of(columns, longest, low, high, actions))
 
     @classmethod
     def from_arrays(
@@ -65,25 +68,21 @@ class Dataset(eqx.Module):
         terminal: Any,
         timeout: Any = None,
         next_obs: Any = None,
+        actions: int | None = None,
         **limits: Any,
     ) -> 'Dataset':
         """From arrays with one row per step: obs [N, ...], action [N, A] or [N] integers, reward [N], terminal [N],
-        and if there are any timeout [N] and next_obs [N, ...]. `low=`, `high=`: bounds of the actions.
+        and if there are any timeout [N] and next_obs [N, ...]; by the same rules as a file. `actions`: how many choices
+        there are, for a recording that never takes the last one. `low=`, `high=`: bounds of continuous actions.
 
-        Raises BadData for what must not be trained on, naming column, row and a fix.
+        Raises BadData for what must not be trained on, naming column, row and a fix; UsageError for `actions` that
+        cannot be meant.
         """
-        action = np.asarray(action)
-        action = action.astype(np.int32 if np.issubdtype(action.dtype, np.integer) else np.float32)
-        columns = Columns(
-            obs=np.asarray(obs, np.float32),
-            action=action,
-            reward=np.asarray(reward, np.float32),
-            terminal=np.asarray(terminal, bool),
-            timeout=None if timeout is None else np.asarray(timeout, bool),
-            next_obs=None if next_obs is None else np.asarray(next_obs, np.float32),
+        columns = columns_from(
+            obs=obs, action=action, reward=reward, terminal=terminal, timeout=timeout, next_obs=next_obs
         )
         refuse(check(columns, **limits))
-        return cls.from_columns(columns, **limits)
+        return cls.from_columns(columns, **limits, actions=actions)
 
     def __len__(self) -> int:
         """Number of steps (final rows do not count)."""

@@ -17,7 +17,7 @@ from stitchrl.data.formats.convert import human
 from stitchrl.data.summary import summary
 
 SHOWN = 16  # dimensions or choices in a table; the rest is in the summary
-BAR = 40  # columns of the longest bar
+BAR, WIDTH = 40, 72  # columns of the longest bar; of a bar, its name and its number in a window of eighty
 SOURCES = {
     'stated': 'bounds as stated',
     'assumed': 'no bounds stated, [-1, 1] assumed',
@@ -127,17 +127,27 @@ def _episodes(told: dict[str, Any]) -> Iterator[RenderableType]:
     if 'next_observations' not in told['columns']:
         what = 'no next_observations: where an episode was cut, its last step has no successor and is not used'
         yield _indent(Text(what, 'dim'))
-    edges = told['histogram']['edges']
-    digits = max(0, 2 - math.floor(math.log10(edges[-1] - edges[0])))
     yield _heading('Returns', 'undiscounted, number of episodes')
-    names = [f'{a:,.{digits}f} to {b:,.{digits}f}' for a, b in pairwise(edges)]
-    yield from _bars(names, told['histogram']['counts'])
+    spread, edges = told['episodes']['return'], told['histogram']['edges']
+    alike = [f'{spread["mean"]:,.5g}' if spread else 'none']
+    yield from _bars(alike if len(edges) == 2 else _ranges(edges), told['histogram']['counts'])
+
+
+def _ranges(edges: list[float]) -> list[str]:
+    """The bins in words, with digits enough to tell them apart; huge and tiny numbers as powers of ten."""
+    most = max(map(abs, edges))
+    digits = 2 - math.floor(math.log10(edges[-1] - edges[0]))
+    form = f',.{max(0, digits)}f'
+    if not 1e-3 <= most < 1e7:
+        form = f'.{digits + math.floor(math.log10(most))}e'
+    return [f'{a:{form}} to {b:{form}}' for a, b in pairwise(edges)]
 
 
 def _bars(names: list[str], counts: list[int]) -> Iterator[RenderableType]:
     table, most = _table('>', '', '>'), max(1, *counts)
+    longest = min(BAR, WIDTH - max(map(len, names)) - len(f'{most:,}'))
     for name, count in list(zip(names, counts, strict=True))[:SHOWN]:
-        table.add_row(name, Text(_bar(BAR * count / most), 'green'), f'{count:,}')
+        table.add_row(name, Text(_bar(longest * count / most), 'green'), f'{count:,}')
     yield _indent(table)
     yield from _rest(len(names))
 

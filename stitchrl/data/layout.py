@@ -8,7 +8,7 @@ from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.data.check import bounds
 from stitchrl.data.columns import Columns
 from stitchrl.data.episodes import episode_ends
-from stitchrl.errors import BadData
+from stitchrl.errors import BadData, UsageError
 
 
 class Rows(NamedTuple):
@@ -45,13 +45,28 @@ def layout(columns: Columns) -> tuple[np.ndarray, np.ndarray, int]:
     return rows, second | cut[rows], int(cut.sum())
 
 
-def spec_of(columns: Columns, horizon: int, low: Any, high: Any) -> Spec:
-    """The Spec of a recording: shapes from the columns, bounds as `Dataset.from_columns` says."""
+def spec_of(columns: Columns, horizon: int, low: Any, high: Any, actions: int | None = None) -> Spec:
+    """The Spec of a recording: shapes from the columns, bounds and choices as `Dataset.from_columns` says."""
     obs = Observation(tuple(columns.obs.shape[1:]), str(columns.obs.dtype))
     if columns.discrete:
-        return Spec(obs, Discrete(int(columns.action.max()) + 1), horizon)
+        return Spec(obs, Discrete(_choices(columns.action, actions)), horizon)
+    if actions is not None:
+        raise UsageError(f'actions={actions}: these are continuous (floats); choices are integers from 0')
     dim = columns.action.shape[1]
     low, high, _ = bounds(columns, low, high)
     if not (low < high).all():
         raise BadData(f'action bounds {low.tolist()} .. {high.tolist()}: each low must lie below its high')
     return Spec(obs, Continuous(dim, tuple(low.tolist()), tuple(high.tolist())), horizon)
+
+
+def _choices(action: np.ndarray, stated: int | None) -> int:
+    """How many there are: as stated, else one more than the largest seen."""
+    if stated is None:
+        return int(action.max()) + 1
+    if not isinstance(stated, int | np.integer) or isinstance(stated, bool) or not 1 <= stated <= 2**31:
+        raise UsageError(f'actions={stated!r}: expected how many choices there are, a whole number from 1')
+    if len(beyond := np.flatnonzero(action >= stated)):
+        where = f'actions, row {beyond[0]:,} (first of {len(beyond):,})'
+        what = f'{action[beyond[0]]} is none of {stated} choices, which count from 0'
+        raise BadData(f'{where}: {what}. Fix: actions={action.max() + 1} or more')
+    return int(stated)

@@ -79,9 +79,7 @@ def _dimensions(x: np.ndarray) -> dict[str, list[Any]]:
     drawn = [some[:, d].astype(np.float64) for d in range(min(DRAWN, x.shape[1]))]
     least, largest = x.min(axis=0), x.max(axis=0)
     values = {'min': least, 'mean': mean, 'max': largest, 'std': std}
-    return {name: v.tolist() for name, v in values.items()} | {
-        'histogram': [_spark(np.histogram(d, bins=12)[0]) for d in drawn]
-    }
+    return {name: v.tolist() for name, v in values.items()} | {'histogram': [_spark(_counts(d, 12)[0]) for d in drawn]}
 
 
 def _spark(counts: np.ndarray) -> str:
@@ -116,8 +114,16 @@ def _spread(x: np.ndarray) -> dict[str, float]:
 def _histogram(x: np.ndarray) -> dict[str, list[float]]:
     """Ten bins, or one where all values are the same but for rounding."""
     same = len(x) == 0 or np.ptp(x) <= 1e-9 * np.abs(x).max()
-    counts, edges = np.histogram(x, bins=1 if same else 10)
+    counts, edges = _counts(x, 1 if same else 10)
     return {'edges': edges.tolist(), 'counts': counts.tolist()}
+
+
+def _counts(x: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """(counts, edges) of float64 [N]. Equal values lie in the middle, of a range that is not lost beside 1e20."""
+    if len(x) == 0 or np.ptp(x) > 0:
+        return np.histogram(x, bins)
+    half = max(0.5, 1e-9 * abs(x[0]))
+    return np.histogram(x, bins, (x[0] - half, x[0] + half))
 
 
 def _ends(columns: Columns, ends: np.ndarray) -> dict[str, int]:

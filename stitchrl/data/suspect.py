@@ -12,6 +12,7 @@ SATURATED = 0.99  # of the way from the middle of an action's range to its bound
 OFTEN = 0.2  # share of actions at a bound, or of episodes with one length, that is worth a line
 MANY_CHOICES = 1000
 HUGE = 1e6
+STATE = 'stitch data check PATH --low L --high H --fix OUT.npz'  # what writes bounds into a recording
 SAMPLE = 1000  # rows that are enough to tell numbers from pixels and choices
 
 
@@ -125,7 +126,9 @@ def _outliers(columns: Columns) -> Iterator[Finding]:
 
 
 def _rewards(columns: Columns) -> Iterator[Finding]:
-    if len(columns) > 1 and columns.reward.min() == columns.reward.max():
+    """One reward for all steps. A cost of each step until the task ends (Acrobot) is no such case: its ends tell."""
+    tells = columns.reward[0] != 0 and columns.terminal.any()
+    if len(columns) > 1 and columns.reward.min() == columns.reward.max() and not tells:
         what = f'every reward is {columns.reward[0]:g}'
         yield warning('rewards', what, 'fine for cloning; nothing else can tell a good step from a bad one')
 
@@ -139,7 +142,7 @@ def _actions(columns: Columns, low: np.ndarray, high: np.ndarray, source: str) -
     yield from _actions_alike(columns)
     if source == 'observed':
         what = 'go beyond [-1, 1] and no bounds are stated; what was seen is taken as the range'
-        yield warning('actions', what, 'state them with --low and --high, or as action_low and action_high')
+        yield warning('actions', what, f'state them: {STATE}, or as action_low and action_high')
     share = saturated(columns.action, low, high)
     often = np.flatnonzero(share > OFTEN)
     if len(often):
