@@ -15,7 +15,7 @@ import tiny
 
 import stitchrl
 from stitchrl import api
-from stitchrl.core.spec import Continuous, Observation, Spec
+from stitchrl.core.spec import Continuous, Discrete, Observation, Spec
 from stitchrl.data.check import fingerprint
 from stitchrl.envs.env import Env, State
 from stitchrl.errors import BadData, Corrupt, UsageError
@@ -40,6 +40,15 @@ class World(Env):
     def step(self, state, action, key):
         t = state.inner + 1
         return State(state.obs, action[0], t >= 3, jnp.zeros((), bool), t)
+
+
+class Doors(World):
+    """The same with three doors to choose from; the last one pays."""
+
+    spec: Spec = eqx.field(static=True, default=Spec(Observation((3,)), Discrete(3), 3))
+
+    def step(self, state, action, key):
+        return super().step(state, jnp.array([action == 2, 0], jnp.float32), key)
 
 
 class Diary(Nobody):
@@ -96,6 +105,25 @@ def test_a_command_goes_on_with_what_python_began(tmp_path, given):
     assert shlex.split(status['resume']) == ['stitch', 'resume', str(tmp_path / 'run')]
     session, state, step = resume(RunDir(tmp_path / 'run'), asked, pytest.fail)
     assert [part.step for part in session.go(state, step)] == [8, 12]
+
+
+def test_an_action_that_nobody_took_is_one_where_the_environment_has_it(tmp_path):
+    """The recording knows two doors; its policy may choose among three, and is judged by the recording too."""
+    arrays = np.zeros((60, 3)), np.arange(60) % 2, np.ones(60), np.arange(60) % 3 == 2
+    np.savez(
+        tmp_path / 'doors.npz',
+        observations=arrays[0],
+        actions=arrays[1],
+        rewards=arrays[2],
+        terminals=arrays[3],
+        timeouts=arrays[3] & False,
+    )
+    settings = tiny.CONFIG | tiny.RUN | {'eval_episodes': 2, 'out': str(tmp_path / 'run')}
+    run = stitchrl.train('bc', tmp_path / 'doors.npz', env=None, eval_env=None, **settings)
+    assert run.policy().spec.action == Discrete(2)
+    run = stitchrl.train('bc', tmp_path / 'doors.npz', env=Doors(), **settings | {'out': str(tmp_path / 'more')})
+    assert run.policy().spec.action == Discrete(3)
+    assert run.judge(steps=10, fits=1)['rows']['steps'] == 60
 
 
 def test_the_data_is_described(trained):

@@ -82,6 +82,13 @@ def test_the_copy_moves_every_period_only():
     assert eqx.tree_equal(agent.target, agent.critic.net)
 
 
+def test_q_is_told_of_the_data_of_the_policy_and_of_the_others():
+    """States 0 and 1 with actions 0 and 1: the others there are worth 3 and 5."""
+    agent = DiscreteCQL.create(BUTTONS, Config(hidden=(4,)), jr.key(0))
+    info = eqx.tree_at(lambda a: a.critic.net, agent, table([1, 3], [5, 2])).inspect(BATCH, jr.key(0))
+    assert info == {'q/data': 1.5, 'q/policy': 4, 'q/gap': 2.5, 'q/others': 4}
+
+
 def test_exploring_is_random_in_a_share_of_the_steps():
     agent = DiscreteCQL.create(BUTTONS, Config(hidden=(4,), epsilon=0.4), jr.key(0))
     agent = eqx.tree_at(lambda a: a.critic.net, agent, table([1, 0]))

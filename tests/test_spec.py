@@ -50,6 +50,15 @@ def test_images_are_three_axes_of_bytes():
 
 
 VECTOR = Spec(Observation((11,)), Continuous(3, (-1.0,) * 3, (1.0,) * 3), 1000)
+def test_a_recording_may_lack_actions_that_its_place_has():
+    """The larger number of choices; continuous actions and anything else stay as they are."""
+    few, many = (Spec(Observation((2,)), Discrete(n), horizon) for n, horizon in ((2, 7), (3, 9)))
+    assert few.joined(many) == Spec(Observation((2,)), Discrete(3), 7)
+    assert many.joined(few) == many
+    arm = Spec(Observation((2,)), Continuous(1, (-1.0,), (1.0,)))
+    assert (arm.joined(many), many.joined(arm)) == (arm, many)
+
+
 BUTTONS = Spec(Observation((11,)), Discrete(3))
 
 

@@ -4,7 +4,7 @@ Frozen and hashable, so it can be a static field; round-trips through JSON. Data
 exported policy share it. Imports no JAX.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from stitchrl.errors import UsageError
@@ -56,6 +56,12 @@ class Spec:
     def action_dim(self) -> int:
         """Width of the policy's output: action dimension, or number of actions."""
         return self.action.n if isinstance(self.action, Discrete) else self.action.dim
+
+    def joined(self, place: 'Spec') -> 'Spec':
+        """The spec of a recording that was made in `place`: with the discrete actions there that nobody took."""
+        if isinstance(self.action, Discrete) and isinstance(place.action, Discrete):
+            return replace(self, action=Discrete(max(self.action.n, place.action.n)))
+        return self
 
     def to_json(self) -> dict[str, Any]:
         kind = 'discrete' if self.discrete else 'continuous'

@@ -51,6 +51,7 @@ def appraise(run: RunDir, request: Request, load: Callable[[str, str | None], Lo
     settings = from_json(Settings, config['settings'])
     (data, about), same = recording(run, settings, request.data, load)
     algo, agents, boundary, spec = policy.load_all(run.policy)
+    data = replace(data, spec=data.spec.joined(spec))
     spec.check(data.spec, str(run.path), about['path'])
     fitted = fqe(agents, boundary, data, request)
     rows, unseen = kept_back(algo, agents.cfg, settings, data, same)

@@ -1,6 +1,7 @@
 """A training run from request to result: prepare, loop, judge, save. Knows no algorithm and no environment by name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -39,6 +40,9 @@ class Session:
         if env is None and settings.env:
             world = envs.make(settings.env, training=True)
         self.env = envs.make(judged) if judged else env
+        for place in (world, self.env):
+            if data is not None and place is not None:
+                data = replace(data, spec=data.spec.joined(place.spec))
         if data is not None or world is not None:
             where = 'the data' if data is not None else settings.env or type(world).__name__
             refuse(algo, (world if data is None else data).spec, where)

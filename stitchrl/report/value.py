@@ -37,7 +37,7 @@ def curves(rows: list[dict[str, Any]]) -> dict[str, tuple[list[int], np.ndarray]
     Updates at which a value is not finite, which are written as words, are left out.
     """
     found = {}
-    for name, key in {"policy's actions": 'q/policy', "data's actions": 'q/data'}.items():
+    for name, key in {"policy's actions": 'q/policy', "data's actions": 'q/data', 'other actions': 'q/others'}.items():
         table: dict[int, dict[int, float]] = {}
         for row in rows:
             if isinstance(row.get(key), float | int):

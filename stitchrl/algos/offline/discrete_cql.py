@@ -84,7 +84,8 @@ class DiscreteCQL(Agent):
     def inspect(self, batch: Transition, key: jax.Array) -> Info:
         q = self.critic.net.all(batch.obs)
         data, own = take(q, batch.action).mean(), q.max(-1).mean()
-        return {'q/data': data, 'q/policy': own, 'q/gap': own - data}
+        others = (q.sum(-1).mean() - data) / max(q.shape[-1] - 1, 1)  # actions that were not taken there
+        return {'q/data': data, 'q/policy': own, 'q/gap': own - data, 'q/others': others}
 
 
 # The first argument of a loss is what learns; everything else is a constant.

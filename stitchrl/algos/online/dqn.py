@@ -142,7 +142,8 @@ class DQN(Agent):
     def inspect(self, batch: Transition, key: jax.Array) -> Info:
         q = self.critic.net.all(batch.obs)
         data, own = take(q, batch.action).mean(), q.max(-1).mean()
-        return {'q/data': data, 'q/policy': own, 'q/gap': own - data}
+        others = (q.sum(-1).mean() - data) / max(q.shape[-1] - 1, 1)  # actions that were not taken there
+        return {'q/data': data, 'q/policy': own, 'q/gap': own - data, 'q/others': others}
 
 
 def epsilon(t: jax.Array, cfg: Config) -> jax.Array:
