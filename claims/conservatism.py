@@ -218,9 +218,7 @@ def draw(found, good) -> bytes:
         ('Actions nobody took', 'alpha', 'share of states, one ranks first'),
         ('The greedy policy', 'alpha', 'value, 0 random, 1 best'),
     ]
-    figure, (left, middle, right) = board(
-        'CQL pushes Q down, with the data term only on average under its policy', panels
-    )
+    figure, (left, middle, right) = board('How far CQL pushes Q down, with its data term and without', panels)
     column = lambda table, name: [interval(x) for x in table[name].T]
     names = {
         'bare': 'no data term, any (s, a)',

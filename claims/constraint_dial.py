@@ -179,7 +179,7 @@ def draw(td3, iql, tops, own) -> bytes:
         ('Error of Q off the data', 'squared distance to the data', 'error of Q at the start'),
         ('TD3+BC on three recordings', 'alpha', 'score'),
     ]
-    figure, (left, middle, right) = board('Staying near the data is a dial, and no setting suits all data', panels)
+    figure, (left, middle, right) = board('Dials that keep a policy near the data', panels)
     dials = {'TD3+BC, alpha': {a: td3['noisy', a] for a in ALPHAS}, 'IQL, beta': iql, 'BC, top share': tops}
     for k, (label, dial) in enumerate(dials.items()):
         x = [one['distance'].mean() for one in dial.values()]

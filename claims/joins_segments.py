@@ -191,7 +191,7 @@ def bars(ax, ours, control, label) -> None:
 CAPTION = 'Means of five agents with 95 % intervals; grey is the control, the same pair where the cause is taken away.'
 NOTE = (
     'The set whose other episodes are steered elsewhere came after the first run: random actions average to nothing, '
-    'so BC on all of them still points to the goal. In the first runs the mediocre episodes of 15 were 0.3 off, by which '
-    'only four of them were among the best tenth; they are 0.2 off now.'
+    'so BC on all of them still points to the goal. In the first runs the mediocre episodes of 15 were 0.3 off, by '
+    'which only four of them were among the best tenth; they are 0.2 off now.'
 )
 ALT = 'Three panels of bars: IQL against BC, filtered BC against BC, AWR against filtered BC, each beside its control.'

@@ -94,7 +94,7 @@ def draw(found) -> bytes:
         ('What Q says beyond the truth', '', 'bias, in reward'),
         ('What the policy is worth', '', 'true discounted return'),
     ]
-    figure, axes = board('On a static set nothing corrects what Q over-estimates', panels)
+    figure, axes = board('What Q over-estimates online and on a static set', panels)
     for part, ax in enumerate(axes):
         for k, way in enumerate(WAYS):
             label = 'control: the actor does not climb Q' if k else 'the actor climbs Q'

@@ -93,7 +93,7 @@ def told(shares):
 def draw(iql, cql) -> bytes:
     """Worth by beta for each tau, and by alpha."""
     panels = [('IQL: two dials', 'beta', 'worth, of the best that the data permit'), ('CQL: one dial', 'alpha', '')]
-    figure, (left, right) = board('IQL has two dials to set where CQL has one', panels)
+    figure, (left, right) = board('IQL’s two dials and CQL’s one', panels)
     for k, tau in enumerate(TAUS):
         dots(left, k, BETAS, [interval(x) for x in iql[k]], f'tau {tau:g}')
     dots(right, 4, ALPHAS, [interval(x) for x in cql], 'discrete CQL')
