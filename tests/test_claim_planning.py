@@ -9,6 +9,7 @@ import pytest
 from stitchrl.cli.claims import load
 from stitchrl.core.types import Transition
 from stitchrl.planners.planner import imagine
+from stitchrl.report.claim import words
 
 KEY = jr.key(0)
 
@@ -24,6 +25,16 @@ def test_best_imagined_blind_takes_a_plan_that_the_best_of_many_beats():
         values.append(float(imagine(module.MODEL, start, plan[None], KEY)[0]))
     best = module.MODEL.best(start, module.HORIZON)[1]
     assert best >= values[0] > values[1]
+
+
+def test_best_imagined_all_plans_of_the_best_of_many_are_random():
+    """What a planner remembers is none of them, not even the best plan there is."""
+    module = load('best_imagined')
+    start = jnp.array([0.3, 0.0])
+    best = jnp.float32(module.MODEL.best(start, module.HORIZON)[0])
+    planner = module.shooting(16)
+    of = lambda memory: planner.plan(module.MODEL, start, memory, KEY)[0]
+    np.testing.assert_array_equal(of(best), of(0 * best))
 
 
 def test_closed_loop_counts_no_reward_behind_the_end_of_an_episode():
@@ -108,6 +119,12 @@ def test_rollouts_augment_shuffles_what_followed_and_nothing_else():
     assert (mixed.reward[few] != number[few]).mean() > 0.9
     np.testing.assert_array_equal(np.sort(mixed.reward[few]), number[few])
     np.testing.assert_array_equal(mixed.reward[module.FEW :], number[module.FEW :])
+
+
+def test_short_horizons_rounds_of_the_clock_are_called_so():
+    found = load('short_horizons').timed(np.linspace(4, 5, 15))
+    assert 'each a round of the clock' in words(found)
+    assert found.low < found.mean < found.high
 
 
 def test_short_horizons_a_blank_model_pays_nothing():

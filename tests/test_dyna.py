@@ -12,6 +12,7 @@ from toy_models import ONE, THREE, Line
 from stitchrl.algos.modelled.dyna import Config, Dyna, Table, imagined
 from stitchrl.core.spec import Discrete, Observation, Spec
 from stitchrl.core.types import Transition
+from stitchrl.data.dataset import Dataset
 from stitchrl.envs.gridworld import GridWorld
 from stitchrl.errors import UsageError
 from stitchrl.loops.lab import learned
@@ -89,10 +90,26 @@ def test_what_cannot_be():
     for spec, settings, word in (
         (ONE, {}, 'mbpo'),
         (THREE, {'planning': -1}, 'from 0'),
+        (THREE, {'inner': 'table', 'normalise': True}, 'leave normalise off'),
         (replace(THREE, obs=Observation((3, 8, 8))), {'inner': 'table'}, 'one-hot'),
     ):
         with pytest.raises(UsageError, match=word):
             Dyna.create(spec, replace(Config(), **settings), KEY)
+
+
+def test_a_table_takes_only_states():
+    """Four physical numbers have a largest one too, but that is no state: a recording of them is refused, and in an
+    environment the first update is no number."""
+    states = Dataset.from_arrays(np.eye(3), [0, 1, 0], np.ones(3), [0, 0, 1], next_obs=np.eye(3)[[1, 2, 0]])
+    assert Dyna.select(states, CFG) is states
+    numbers = states.with_columns(obs=states.obs * [[1, 1, 0.5]])
+    with pytest.raises(UsageError, match=r'one-hot, row 2 is .*; dqn takes any'):
+        Dyna.select(numbers, CFG)
+    dqn = replace(CFG, inner='dqn')
+    assert Dyna.select(numbers, dqn) is numbers
+    assert (Dyna.in_parts(CFG), Dyna.in_parts(dqn)) == (False, True)
+    agent, rows = Table.create(WALK, CFG, KEY), steps([0, 1], [1, 1], [0, 2], [1, 2], [1, 0])
+    assert np.isnan(agent.update(rows._replace(obs=2 * rows.obs), KEY, jnp.int32(0))[1]['critic/loss'])
 
 
 @pytest.mark.nans

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from toy_models import ONE, THREE
 
-from stitchrl.core.learner import Learner
+from stitchrl.core.learner import Learner, adam
 from stitchrl.core.spec import Continuous, Observation, Spec
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
@@ -295,6 +295,37 @@ def test_rows_behind_the_count_are_not_learned_from():
     spoiled = jax.tree.map(lambda x: x.at[500:].set(1e6), rows)
     one, two = (fit(fresh(), r, jnp.int32(500), KEY, SETTINGS)[0] for r in (rows, spoiled))
     jax.tree.map(np.testing.assert_array_equal, one, two)
+
+
+@pytest.mark.nans
+@pytest.mark.parametrize(('rows', 'count'), [(50, 0), (50, 4), (3, 3)])
+def test_where_nothing_can_be_held_out_nothing_is_learned(rows, count):
+    """Members, scales and elites stay as they were, whatever lies behind the count; five rows are enough."""
+    model = replace(fresh(), elites=jnp.array([1, 0]))
+    after, info = fit(model, recording(rows, 1), jnp.int32(count), KEY, SETTINGS)
+    jax.tree.map(np.testing.assert_array_equal, after, model)
+    assert (info['model/held_out'].tolist(), int(info['model/epochs'])) == ([0, 0], 0)
+
+
+@pytest.mark.nans
+def test_five_rows_are_enough_to_learn_something():
+    model, info = fit(fresh(), recording(50, 1), jnp.int32(5), KEY, SETTINGS)
+    assert int(info['model/epochs']) > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model))
+
+
+def test_another_fit_to_the_same_rows_does_not_make_a_member_worse():
+    """Steps a hundred times too long spoil every epoch: what was there before is kept, with its error."""
+    rows = recording(500, 1)
+    model, first = fit(fresh(), rows, jnp.int32(500), KEY, SETTINGS)
+    rough = Learner(model.members.net, model.members.opt, adam(0.5))
+    static, rough = replace(SETTINGS, static=True), replace(model, members=rough)
+    again, second = fit(rough, rows, jnp.int32(500), jr.key(1), static)
+    jax.tree.map(np.testing.assert_array_equal, again.members.net, model.members.net)
+    np.testing.assert_allclose(second['model/held_out'], first['model/held_out'], rtol=1e-4)
+    assert int(second['model/epochs']) == SETTINGS.patience
+    spoiled = fit(rough, rows, jnp.int32(500), jr.key(1), SETTINGS)[1]
+    assert (spoiled['model/held_out'] > 2 * first['model/held_out']).all()
 
 
 def test_an_epoch_sees_a_bootstrap_of_its_own():

@@ -98,10 +98,17 @@ def test_the_horizon_ends_with_the_episodes():
         look(models(0.0), UNITS, replace(played, path=None), 5)
 
 
+@pytest.mark.parametrize('noise', [0.0, 1e-3])
+def test_a_model_that_draws_nothing_is_known_by_it(noise):
+    """Its particles are all alike, so that none holds what came; very little noise is noise."""
+    assert look(models(noise), UNITS, walked(0.5), 3).draws == (noise > 0)
+
+
+@pytest.mark.parametrize('noise', [0.0, 0.3])
 @pytest.mark.parametrize('horizon', [1, 8])
-def test_the_picture_is_drawn(tmp_path, horizon):
+def test_the_picture_is_drawn(tmp_path, horizon, noise):
     played = walked(0.3)
-    found = look(models(0.3), UNITS, played, horizon)
+    found = look(models(noise), UNITS, played, horizon)
     image = foresight_picture.draw('title', 'subtitle', found, played, tmp_path / 'plan.png')
     assert image[:4] == b'\x89PNG'
     assert (tmp_path / 'plan.png').read_bytes() == image

@@ -14,17 +14,20 @@ from stitchrl.algos.modelled.mbpo import MBPO, Config, planned
 from stitchrl.algos.online.sac import SAC
 from stitchrl.api import train
 from stitchrl.core.boundary import Boundary
+from stitchrl.core.spec import Observation
 from stitchrl.core.types import Transition
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.pool import Pool
+from stitchrl.data.replay import Replay
 from stitchrl.envs.pendulum import Pendulum
 from stitchrl.errors import UsageError
 from stitchrl.loops.offline import create
 from stitchrl.loops.plan import Plan
 from stitchrl.loops.stream import Stream
 from stitchrl.models.branch import branched
-from stitchrl.models.ending import GOES_ON, Ending
+from stitchrl.models.ending import Ending, hopper, inverted_pendulum, walker
 from stitchrl.models.ensemble import Dynamics
+from stitchrl.models.fit import fit
 
 KEY = jr.key(0)
 TINY = Config(
@@ -90,14 +93,32 @@ def test_known_ends():
     """Each bound from both sides, and no number."""
     height, angle = jnp.array([[1.0, 0.69, 1, 1, 1, jnp.nan]]).T, jnp.array([[0.0, 0, 0.21, -0.21, 0, 0]]).T
     speed = jnp.array([[0.0, 0, 0, 0, 101, 0]]).T
-    hopper = jnp.concatenate([height, angle, speed], 1)
-    assert GOES_ON['hopper'](hopper).tolist() == [True] + [False] * 5
-    assert GOES_ON['inverted_pendulum'](hopper).tolist() == [True, True, False, False, True, True]
-    assert GOES_ON['walker'](hopper * jnp.array([[1.0, 5, 0]])).tolist() == [True, False, False, False, True, False]
+    obs = jnp.concatenate([height, angle, speed], 1)
+    assert hopper(obs).tolist() == [True] + [False] * 5
+    assert inverted_pendulum(obs).tolist() == [True, True, False, False, True, True]
+    assert walker(obs * jnp.array([[1.0, 5, 0]])).tolist() == [True, False, False, False, True, False]
     model = Ending(Line(edge=-5.0), lambda obs: obs[:, 0] < 0.5)
     latent = jnp.zeros((2, 1))
     after, _, mask = model.step(latent, jnp.array([[0.0], [1.0]]), KEY)
     assert (after[:, 0].tolist(), mask.tolist()) == ([0, 1], [1, 0])
+
+
+def test_what_is_no_number_is_over():
+    """Whatever a task looks at, and where it never ends."""
+    latent = jnp.array([[0.0], [jnp.nan], [jnp.inf]])
+    model = Ending(Line(), lambda obs: jnp.ones(len(obs), bool))
+    assert model.step(latent, jnp.zeros((3, 1)), KEY)[2].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(('ends', 'size'), [('inverted_pendulum', 4), ('hopper', 11), ('walker', 17)])
+def test_known_ends_are_of_a_space(ends, size):
+    """A pendulum of three numbers has no height, so a hopper's bounds say nothing of it."""
+    of = lambda n: jax.eval_shape(
+        lambda: MBPO.create(replace(ONE, obs=Observation((n,))), replace(TINY, ends=ends), KEY)
+    )
+    assert of(size).cfg.ends == ends
+    with pytest.raises(UsageError, match=rf"'{ends}' is known of observations \({size},\), these are \(3,\)"):
+        of(3)
 
 
 def block(value, n=2):
@@ -166,6 +187,16 @@ def test_any_model_and_any_inner_agent():
         DATA, KEY, jnp.int32(10)
     )
     assert float(endless.ended) == 0, 'what is known counts'
+
+
+def test_only_a_recording_is_static(monkeypatch):
+    """What a ring holds grows, and a fit follows it."""
+    found = []
+    monkeypatch.setattr('stitchrl.algos.modelled.mbpo.fit', lambda *args: found.append(args[-1].static) or fit(*args))
+    ring = Replay.create(ONE, 40, 1)
+    for data in (DATA, ring):
+        jax.eval_shape(lambda data=data: MBPO.create(ONE, TINY, KEY).refresh(data, KEY, jnp.int32(0)))
+    assert found == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,16 @@ import pytest
 import tiny
 
 from stitchrl import api
+from stitchrl.algos.modelled.mpc import MPC, Config
 from stitchrl.cli import main
-from stitchrl.cli.plan import planning
+from stitchrl.cli.plan import covered, lines, planning
 from stitchrl.core.boundary import Boundary
 from stitchrl.errors import UsageError
 from stitchrl.loops import work as module
 from stitchrl.loops.launch import begin, resume
 from stitchrl.loops.settings import Settings, configure
+from stitchrl.models.ending import GOES_ON, Known
+from stitchrl.planners import named
 from stitchrl.report.stage import Stage
 from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir
@@ -194,11 +197,33 @@ def test_plan_from_the_command_line(online, capsys, options):
         (['--horizon', '0'], 'horizon is 0'),
         (['--out', 'plan.jpg'], 'name it plan.png'),
         (['--episodes', '0'], 'expected at least 1'),
+        (['--out', '/nowhere/to/be/found/plan.png'], 'cannot be written; name a file in a folder that is there'),
+        (['--out', f'{__file__}/plan.png'], 'cannot be written; name a file in a folder that is there'),
     ],
 )
-def test_plan_refuses(online, capsys, options, said):
+def test_plan_refuses(online, capsys, monkeypatch, options, said):
+    """Before anything is played."""
+    monkeypatch.setattr('stitchrl.report.rollout.play', lambda *args: pytest.fail('it played'))
     assert main(['plan', str(online.run.path), *options]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'settings', [{'refresh': -5}, {'epochs': 0}, {'patience': 0}, {'noise': -0.1}, {'noise': float('nan')}]
+)
+def test_numbers_that_cannot_be_meant_are_refused(settings):
+    (name, value), spec = *settings.items(), tiny.dataset().spec
+    with pytest.raises(UsageError, match=f'{name} (is )?{value:g}.*; expected'):
+        jax.eval_shape(lambda: MPC.create(spec, Config(**settings), jax.random.key(0)))
+
+
+@pytest.mark.parametrize('planner', ['gradient', 'exhaustive', 'shooting'])
+def test_numbers_of_a_preset_that_another_planner_has_not(planner):
+    """Are refused with what leaves them out."""
+    spec = tiny.dataset().spec
+    with pytest.raises(UsageError, match=r'where a preset sets them: (--samples None)?.?(--iterations None)?$') as said:
+        named(planner, spec, 3, 10, 10)
+    assert ('--samples None' in str(said.value)) == (planner != 'shooting')
 
 
 def staged(algo, **settings):
@@ -218,3 +243,34 @@ def test_the_model_of_another_algorithm_is_planned_with():
     agents = planning(place, argparse.Namespace(run='runs/mbpo-0001', **options))
     assert (agents.cfg.gamma, agents.planner.gamma, agents.planner.samples) == (0.9, 0.9, 8)
     assert Policy(agents, place.boundary, tiny.dataset().spec)(np.ones(3, np.float32)).shape == (2,)
+
+
+ASKED = {'run': 'runs/0001', 'horizon': 2, 'replan': None, 'samples': None, 'iterations': None, 'particles': None}
+
+
+def test_the_known_ends_of_a_run_are_planned_with(monkeypatch):
+    """Here the task is over with the first step; the model, which knows no ends, is the control."""
+    over = Known(lambda obs: jnp.zeros(len(obs), bool), None)
+    monkeypatch.setitem(GOES_ON, 'never', over)
+    place = staged('mbpo', model_hidden=(8,), members=2, elites=2, rollouts=8, ends='never')
+    agents = planning(place, argparse.Namespace(**ASKED, planner='cem'))
+    step = lambda model: jax.vmap(lambda one: one.step(jnp.ones((4, 3)), jnp.ones((4, 2)), jax.random.key(0)))(model)[2]
+    assert (step(agents.model) == 0).all()
+    assert (step(place.agents.model) == 1).all()
+
+
+@pytest.mark.parametrize(('named', 'samples', 'iterations'), [(None, 8, 2), ('cem', 8, 2), ('mppi', 400, 5)])
+def test_the_planner_of_the_run_keeps_its_numbers_when_named(named, samples, iterations):
+    """Where the run left its choice open too: that is cem."""
+    place = staged('mpc', **SMALL, iterations=2)
+    planner = planning(place, argparse.Namespace(**ASKED | {'planner': named})).planner
+    assert (planner.samples, planner.iterations) == (samples, iterations)
+
+
+def test_a_model_that_draws_nothing_says_nothing_of_how_sure_it_is():
+    found = SimpleNamespace(draws=False)
+    told = {'planner': {'name': 'cem', 'horizon': 3, 'replan': 1, 'samples': 8, 'iterations': 2}, 'steps_ahead': 3}
+    told |= {'error': [0.1, 0.2], 'error_if_nothing_moved': [0.3, 0.4], 'covered_by_90_percent': covered(found)}
+    how, *_, sure = lines(told)
+    assert how == 'cem, 3 steps ahead, 8 samples, 2 iterations, a new plan at every step'
+    assert sure == 'it draws nothing, and so says nothing of how sure it is'

@@ -138,6 +138,11 @@ def test_shooting_tries_the_policy_and_the_last_plan():
     warm, exact = Shooting.create(ONE, horizon=4, samples=20), jnp.array([[0.25], [0.0], [0.0], [0.0]])
     action, memory, _ = jax.jit(Shooting.plan)(warm, Line(goal=0.25), jnp.zeros(1), exact, KEY)
     assert (action[0], memory[0, 0]) == (0.25, 0)
+    cold = Shooting.create(ONE, horizon=4, samples=20, warm=False)
+    found = [
+        jax.jit(Shooting.plan)(cold, Line(goal=0.25), jnp.zeros(1), memory, KEY)[0] for memory in (exact, 0 * exact)
+    ]
+    assert found[0] == found[1] != 0.25
 
 
 def test_every_sequence_is_tried():

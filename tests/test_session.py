@@ -29,7 +29,7 @@ from stitchrl.loops.settings import Settings, configure
 from stitchrl.recordings import load_checked
 from stitchrl.runs import checkpoint
 from stitchrl.runs.directory import RunDir
-from stitchrl.runs.signals import Interrupted
+from stitchrl.runs.signals import AtOnce, Interrupted
 
 ALGOS = ('bc', 'td3_bc', 'iql')
 EVERY = pytest.mark.parametrize('algo', ALGOS)
@@ -226,6 +226,19 @@ def test_a_run_and_its_recording_may_be_moved(recording, unbroken, tmp_path):
     assert not (tmp_path / 'here').exists()
 
 
+def test_a_second_signal_leaves_a_run_interrupted(recording, tmp_path, monkeypatch):
+    def broken(state, start):
+        yield from ()
+        raise AtOnce
+
+    session = started('bc', recording, tmp_path / 'run')
+    monkeypatch.setattr(session.work, 'chunks', broken)
+    with pytest.raises(AtOnce):
+        finish(session)
+    status = session.run.read('STATUS.json')
+    assert (status['state'], status['reason']) == ('interrupted', 'stopped at once, after the last checkpoint')
+
+
 def test_data_from_memory_cannot_be_found_again(tmp_path):
     data = tiny.dataset()
     cfg = configure('bc', 'default', tiny.CONFIG)
@@ -366,7 +379,14 @@ def test_held_out_episodes_are_apart_and_every_loss_has_its_twin(recording, tmp_
     inside = np.asarray(session.data.obs)[np.asarray(session.data.starts)]
     np.testing.assert_allclose(inside.mean(0), 0, atol=1e-5, err_msg='fitted on what is learned from alone')
     for row in rows(finish(session)):
-        assert row.keys() == {'step', 'seed', 'actor/loss', 'actor/distance', 'held_out/actor/loss', 'held_out/actor/distance'}
+        assert row.keys() == {
+            'step',
+            'seed',
+            'actor/loss',
+            'actor/distance',
+            'held_out/actor/loss',
+            'held_out/actor/distance',
+        }
         assert row['held_out/actor/loss'] != row['actor/loss']
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -64,3 +66,26 @@ def test_in_another_thread_signals_are_left_alone(handlers):
     thread.start()
     thread.join()
     assert seen == [(0, handlers[signal.SIGINT])]
+
+
+LEAVING = """
+import atexit, os, sys
+from stitchrl import cli
+from stitchrl.runs.signals import AtOnce
+
+def fail(argv):
+    print('so far', end='')
+    raise AtOnce if argv == ['second'] else KeyboardInterrupt
+
+atexit.register(lambda: print(', then the end', end='', flush=True) or os._exit(7))
+cli.run = fail
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(('which', 'code', 'printed'), [('second', 130, ''), ('first', 7, ', then the end')])
+def test_after_a_second_one_nothing_comes_between_the_last_word_and_the_end(which, code, printed):
+    """Python's own end, which waits for other threads and clears up under them, is left out."""
+    command = [sys.executable, '-c', LEAVING, which]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, f'so far{printed}', 'stitch: stopped\n')

@@ -50,6 +50,8 @@ def test_images_are_three_axes_of_bytes():
 
 
 VECTOR = Spec(Observation((11,)), Continuous(3, (-1.0,) * 3, (1.0,) * 3), 1000)
+
+
 def test_a_recording_may_lack_actions_that_its_place_has():
     """The larger number of choices; continuous actions and anything else stay as they are."""
     few, many = (Spec(Observation((2,)), Discrete(n), horizon) for n, horizon in ((2, 7), (3, 9)))

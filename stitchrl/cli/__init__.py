@@ -1,14 +1,18 @@
 """`stitch`: verbs and nothing else. No JAX, no tyro and no rich is imported before a verb needs it."""
 
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
+from typing import NoReturn
 
 from stitchrl.errors import StitchError, UsageError, meant
+from stitchrl.runs.signals import AtOnce
 
 VERBS = {
     'demo': ('stitchrl.cli.demo', 'see offline RL join segments that imitation cannot: under 3 minutes'),
-    'train': ('stitchrl.cli.train', 'learn a policy from a recording'),
+    'train': ('stitchrl.cli.train', 'learn a policy from a recording, by acting, or both'),
     'resume': ('stitchrl.cli.resume', 'go on with a run that stopped'),
     'eval': ('stitchrl.cli.evaluate', 'judge the policies of a run: let them play, or by a recording alone'),
     'play': ('stitchrl.cli.play', 'an episode as a picture that moves, without a display; or a game against you'),
@@ -42,9 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     except StitchError as error:
         print(f'stitch: {error}', file=sys.stderr)
         return error.code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print('stitch: stopped', file=sys.stderr)
-        return 130
+        return leave(130) if isinstance(error, AtOnce) else 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -53,6 +57,18 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f'stitch: {exhausted(error)}', file=sys.stderr)
         return 1
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without Python's own end, which may crash while the threads of a broken save still write."""
+    from multiprocessing import active_children
+
+    for child in active_children():  # environments in processes of their own
+        child.terminate()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def exhausted(error: Exception) -> str:

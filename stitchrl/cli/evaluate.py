@@ -2,9 +2,16 @@
 
 import argparse
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stitchrl.cli.device import prepare
+from stitchrl.cli.score import numbers
 from stitchrl.errors import UsageError
+
+if TYPE_CHECKING:
+    from stitchrl.loops.evaluate import Episodes
+    from stitchrl.report.statistics import Interval
 
 EPISODES = 50  # of each seed
 PLAYING, OFFLINE = ('env', 'episodes'), ('data', 'steps', 'seeds', 'gamma')  # options of the one and of the other
@@ -71,17 +78,13 @@ def judge(args: argparse.Namespace) -> int:
 
 def play(args: argparse.Namespace) -> int:
     """Load, play, print."""
-    from pathlib import Path
-
     from stitchrl import envs
-    from stitchrl.data.references import find
-    from stitchrl.loops.evaluate import evaluate, rows
-    from stitchrl.report.statistics import interval, normalised
+    from stitchrl.loops.evaluate import evaluate
     from stitchrl.runs import policy
     from stitchrl.runs.directory import RunDir
 
     folder, name = Path(args.run), args.env
-    if not (folder / 'policy.json').is_file():
+    if not (folder / policy.ABOUT).is_file():
         run = RunDir.find(args.run)
         folder, name = run.policy, name or run.judged_in()
     if name is None:
@@ -91,12 +94,52 @@ def play(args: argparse.Namespace) -> int:
     spec.check(env.spec, str(folder), name)
     episodes = evaluate(agents, boundary, env, args.seed, EPISODES if args.episodes is None else args.episodes)
     if args.json:
-        print(json.dumps({'run': args.run, 'env': name, 'episodes': rows(episodes, 0, 0)}))
-        return 0
-    print(f'{algo} in {name}\nreturn    {interval(episodes.returns)}')
-    if episodes.success is not None:
-        print(f'success   {interval(episodes.success.astype(float), rate=True)}')
-    if reference := find(name):
-        score = interval(normalised(episodes.returns, reference))
-        print(f'normalised {score} (D4RL references of 2020, played in {name})')
+        print(json.dumps({'run': args.run, 'env': name} | as_json(folder, episodes)))
+    else:
+        show(algo, name, episodes)
     return 0
+
+
+def scores(episodes: 'Episodes') -> dict[str, 'Interval']:
+    """{field: score over seeds}: the return, and success where the environment says it."""
+    from stitchrl.report.statistics import interval
+
+    found = {'return': interval(episodes.returns)}
+    if episodes.success is not None:
+        found['success'] = interval(episodes.success.astype(float), rate=True)
+    return found
+
+
+def as_json(folder: Path, episodes: 'Episodes') -> dict[str, Any]:
+    """For a program: the step of the policies, the score as `stitch train --json` has it, every episode."""
+    from stitchrl.loops.evaluate import rows
+
+    (seed, step), found = origin(folder), {name: numbers(score) for name, score in scores(episodes).items()}
+    field = list(found)[-1]
+    told = {'step': step, 'field': field, 'score': found[field], 'return': found['return']}
+    return told | {'episodes': [row | {'step': step} for row in rows(episodes, 0, seed)]}
+
+
+def show(algo: str, env: str, episodes: 'Episodes') -> None:
+    """For a person."""
+    from stitchrl.data.references import find
+    from stitchrl.report.statistics import interval, normalised
+
+    print(f'{algo} in {env}')
+    for field, score in scores(episodes).items():
+        print(f'{field:9s} {score}')
+    if reference := find(env):
+        score = interval(normalised(episodes.returns, reference))
+        print(f'normalised {score} (D4RL references of 2020, played in {env})')
+
+
+def origin(folder: Path) -> tuple[int, int | None]:
+    """(first seed, step) of the policies in a folder, as their run has them; (0, None) where it is not a run's."""
+    from stitchrl.runs import checkpoint
+    from stitchrl.runs.directory import RunDir
+
+    run = RunDir(folder.resolve().parent)
+    if folder.resolve() != run.policy or not (run.path / 'config.json').is_file():
+        return 0, None
+    saved = checkpoint.steps(run.checkpoints)
+    return run.read('config.json')['settings']['seed'], int(saved[-1].name.removeprefix('step_')) if saved else None

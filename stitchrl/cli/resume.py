@@ -1,6 +1,7 @@
 """`stitch resume RUN`: go on with a run that stopped, as if it had not."""
 
 import argparse
+import sys
 
 from stitchrl.cli.device import prepare
 from stitchrl.errors import UsageError
@@ -26,5 +27,6 @@ def main(argv: list[str]) -> int:
     run = RunDir.find(args.run)
     if run.state() == 'finished':
         raise UsageError(f'{run.path}: finished; nothing to resume. stitch eval {run.path} judges it again')
-    session, agents, step = resume(run, asked, lambda text: print(f'warning: {text}'), args.data)
+    warn = lambda text: print(f'warning: {text}', file=sys.stderr if args.json else sys.stdout)
+    session, agents, step = resume(run, asked, warn, args.data)
     return follow(session, agents, step, args.json, f'as begun; going on after update {step:,}')

@@ -1,12 +1,15 @@
 """`stitch train ALGO --data PATH --env ENV`: from a recording, an environment or both to a judged policy."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from stitchrl.algos import ALGORITHMS, PLAYERS, algorithm
 from stitchrl.cli.device import prepare
+from stitchrl.cli.header import chosen, header
+from stitchrl.cli.score import numbers
 from stitchrl.core.config import from_json, to_json
 from stitchrl.errors import UsageError
 
@@ -25,7 +28,7 @@ examples: stitch train iql --data recording.hdf5 --eval-env Hopper-v5 --preset l
 algorithms: {algos}
 all options of one: stitch train ALGO --help"""
 
-
+LAST = 5  # evaluations that a score is the mean of
 LIKE = ('--data recording.hdf5 --steps 100000', '--env connect_four')  # of most algorithms, of those that play games
 
 
@@ -64,6 +67,7 @@ def parse(algo: str, argv: list[str]) -> tuple[Plain, Any, Any]:
     """Options -> (Plain, Settings, the algorithm's Config). Defaults: the class, then preset, then --config."""
     import tyro
 
+    from stitchrl.loops.bounds import option
     from stitchrl.loops.settings import Settings, configure, settings_of
 
     module = algorithm(algo)
@@ -71,6 +75,7 @@ def parse(algo: str, argv: list[str]) -> tuple[Plain, Any, Any]:
     settings, cfg = settings_of(algo, preset, {}), configure(algo, preset, {})
     if file is not None:
         tree = read_config(file, algo)
+        refuse_modules(file, tree.get('settings', {}), argv)
         settings = from_json(Settings, to_json(settings) | tree.get('settings', {}))
         cfg = from_json(module.Config, to_json(cfg) | tree.get('config', {}))
     fields = [('plain', Plain), ('settings', Settings), ('cfg', module.Config)]
@@ -83,7 +88,8 @@ def parse(algo: str, argv: list[str]) -> tuple[Plain, Any, Any]:
         args=argv,
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    return request.plain, request.settings, request.cfg
+    asked, own = to_json(request.settings), to_json(request.cfg)
+    return request.plain, settings_of(algo, preset, asked, option), configure(algo, preset, own, option)
 
 
 def peek(argv: list[str], option: str) -> str | None:
@@ -111,6 +117,16 @@ def read_config(path: str, algo: str) -> dict[str, Any]:
     return tree
 
 
+def refuse_modules(path: str, settings: dict[str, Any], argv: list[str]) -> None:
+    """UsageError where a file, and not the command line, names a module: to import that is to run its code."""
+    for name, option in (('env', '--env'), ('eval_env', '--eval-env')):
+        if ':' in str(settings.get(name)) and peek(argv, option) is None:
+            word = settings[name]
+            raise UsageError(
+                f'--config {path} names {word!r}, whose code would be run; if you mean it: {option} {word}'
+            )
+
+
 def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) -> int:
     """Load, say what will be done, train, tell the result."""
     prepare()
@@ -123,78 +139,41 @@ def start(algo: str, plain: Plain, settings: Any, cfg: Any, command: list[str]) 
         settings = replace(settings, data=about['path'])
     session = begin(algo, cfg, settings, data, about, command)
     del data  # the session has its own; nobody needs the recording twice in memory
-    return follow(
-        session, session.fresh(), 0, plain.json, f'{plain.preset}: {algorithm(algo).PRESETS[plain.preset][0]}'
-    )
+    return follow(session, session.fresh(), 0, plain.json, chosen(algo, plain.preset, cfg, settings))
 
 
 def follow(session: Any, agents: Any, step: int, as_json: bool, preset: str) -> int:
-    """Show the training from update `step` on to its end, then the result and what to do next."""
-    from stitchrl.api import Run
+    """Show the training from update `step` on to its end, then the result and what to do next; as JSON the result
+    alone."""
     from stitchrl.cli.screen import Screen, hints
+    from stitchrl.loops.watch import Nobody
 
     unit = 'updates' if session.work.stream is None else 'steps'
-    screen = Screen(session.algo, session.work.total, session.settings.seeds, False if as_json else None, unit)
-    if not as_json:
+    screen = None if as_json else Screen(session.algo, session.work.total, session.settings.seeds, unit=unit)
+    if screen is not None:
         screen.say(header(session, preset))
-    with screen:
-        for _ in session.go(agents, step, Quiet() if as_json else screen):
+    with screen or nullcontext():
+        for _ in session.go(agents, step, screen or Nobody()):
             pass
-    run = Run(session.run.path)
-    judged = bool(run.evaluations())
-    field = 'success' if judged and 'success' in run.evaluations()[0] else 'return'
-    score = run.score(field) if judged else None
-    if as_json:
-        print(json.dumps({'run': str(run.path), 'score': None if score is None else str(score)}))
+    field, count, score = judgement(session.run.path)
+    if screen is None:
+        told = {'run': str(session.run.path), 'field': field, 'evaluations': count, 'score': numbers(score)}
+        print(json.dumps(told))
         return 0
-    screen.say(
-        f'{field}, mean of the last 5 evaluations: {score}' if judged else 'not judged: no --eval-env and no --env'
-    )
-    screen.say(f'run: {run.path}')
-    screen.say(f'next: {"   |   ".join(hints(session, run.path))}')
+    which = 'the only evaluation' if count == 1 else f'{"the last" if count == LAST else "all"} {count} evaluations'
+    screen.say('not judged: no --eval-env and no --env' if score is None else f'{field}, mean of {which}: {score}')
+    screen.say(f'run: {session.run.path}')
+    screen.say(f'next: {"   |   ".join(hints(session, session.run.path))}')
     return 0
 
 
-def header(session: Any, preset: str) -> str:
-    """What will be done, in a few lines."""
-    import jax
+def judgement(path: Path) -> tuple[str | None, int, Any]:
+    """(what a run is scored by, the mean over how many evaluations, the Interval); (None, 0, None) if never judged."""
+    from stitchrl.api import Run
 
-    settings, cfg, work = session.settings, session.cfg, session.work
-    seeds = f'{settings.seeds} seed{"s" * (settings.seeds > 1)} from {settings.seed}'
-    about = session.run.read('data.json') if work.offline else {}
-    lines = [f'{session.algo}, {seeds}, batches of {cfg.batch}; preset {preset}']
-    if work.offline:
-        lines += [
-            f'data: {about["path"]}, {work.offline:,} updates',
-            f'      {about["steps"]:,} steps, {about["episodes"]:,} episodes, mean return {about["return_mean"]:.4g}',
-        ]
-        lines += [reading(work.data)] if settings.stream else []
-    if session.algo in PLAYERS:
-        lines += work.told()
-    elif work.stream is not None:
-        plan, size = work.stream.plan, work.bytes / 1e6
-        lines += [
-            f'learns by acting in: {settings.env}, {work.online:,} steps of each seed in {plan.lanes} at a time, '
-            f'{plan.ratio:g} updates a step, the first {plan.random_steps:,} steps at random',
-            f'      remembers {work.stream.capacity:,} steps of each seed, {size:,.0f} MB in all'
-            + (f'; {plan.mix:.0%} of each batch comes from the data' if plan.mix else ''),
-        ]
-    judged = settings.eval_env or settings.env or 'nothing (no --eval-env)'
-    lines += [f'judged in: {judged}   device: {jax.devices()[0].platform}', f'run: {session.run.path}']
-    return '\n'.join(lines + [f'warning: {text}' for text in about.get('warnings', [])])
-
-
-def reading(data: Any) -> str:
-    """How a recording is read that stays on the disk."""
-    blocks, size = len(data.data.blocks), data.bytes / 1e6
-    if data.whole:
-        return f'      all of it fits into the buffer ({size:,.0f} MB), so it is read once; --stream is not needed'
-    held = f'{data.slots:,} of its {blocks:,} blocks of {data.block:,} rows'
-    return f'      stays on the disk; {held} are in memory at a time, {size:,.0f} MB'
-
-
-def Quiet() -> Any:
-    """A Watch that shows nothing."""
-    from stitchrl.loops.watch import Nobody
-
-    return Nobody()
+    run = Run(path)
+    rows = run.evaluations()
+    if not rows:
+        return None, 0, None
+    field = 'success' if 'success' in rows[0] else 'return'
+    return field, min(len({row['step'] for row in rows}), LAST), run.score(field)

@@ -54,7 +54,8 @@ def rules(name: str | None) -> Any:
 
 
 def make(name: str, training: bool = False) -> Any:
-    """An `Env` (device) or a `gymnasium.Host`. Only ever from a name the user gave, never from one in a file.
+    """An `Env` (device) or a `gymnasium.Host`. Never from a name in a recording; from one in a run's own
+    folder where the user asks to go on with the run or to judge it (SECURITY.md).
 
     training: to learn in, not to be judged in; Atari games (`ALE/Pong-v5`) then end with a life and clip rewards.
 

@@ -72,6 +72,9 @@ class Session:
             self.run.note('finished')
         except Interrupted:
             raise  # its status is set
+        except KeyboardInterrupt:
+            self.run.ended('interrupted', 'stopped at once, after the last checkpoint')
+            raise
         except GeneratorExit:
             self.run.ended('interrupted', 'the caller stopped')
             raise

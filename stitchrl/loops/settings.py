@@ -6,6 +6,7 @@ from typing import Any
 from stitchrl.algos import algorithm
 from stitchrl.core.config import from_json
 from stitchrl.errors import UsageError
+from stitchrl.loops.bounds import Spelling, argument, bounded
 
 
 @dataclass(frozen=True)
@@ -28,23 +29,24 @@ class Settings:
     eval_env: str | None = None  # where policies are judged; default: where they learn, else nowhere
     eval_episodes: int = 20  # episodes of each seed in one evaluation
     every: int | None = None  # steps between evaluations and checkpoints; default: a twentieth of all, at least 1000
-    seeds: int = 5  # agents trained at once in one program
+    seeds: int = 5  # agents trained at once, in as many groups as there are cores
     seed: int = 0  # the first seed; agent i has seed + i
     holdout: float = 0.0  # share of the episodes kept back; every loss is then measured on them too
     shuffle_rewards: bool = False  # negative control: the rewards permuted over all steps
     out: str | None = None  # folder of the run; default: the next free runs/ALGO-0001
 
 
-def configure(algo: str, preset: str, fields: dict[str, Any]) -> Any:
-    """The algorithm's Config: preset, then fields. UsageError for unknown names."""
+def configure(algo: str, preset: str, fields: dict[str, Any], spelt: Spelling = argument) -> Any:
+    """The algorithm's Config: preset, then fields. UsageError for unknown names and numbers that cannot be meant,
+    which it shows as `spelt` writes them."""
     own = {name: value for name, value in preset_of(algo, preset).items() if name not in RUN}
-    return from_json(algorithm(algo).Config, own | fields)
+    return bounded(from_json(algorithm(algo).Config, own | fields), spelt)
 
 
-def settings_of(algo: str, preset: str, fields: dict[str, Any]) -> Settings:
-    """The run's Settings: what the preset says of acting, then fields. UsageError for unknown names."""
+def settings_of(algo: str, preset: str, fields: dict[str, Any], spelt: Spelling = argument) -> Settings:
+    """The run's Settings: what the preset says of acting, then fields. UsageError as for `configure`."""
     own = {name: value for name, value in preset_of(algo, preset).items() if name in RUN}
-    return from_json(Settings, own | fields)
+    return bounded(from_json(Settings, own | fields), spelt)
 
 
 def preset_of(algo: str, preset: str) -> dict[str, Any]:

@@ -5,12 +5,14 @@ units; a state is over where it lies outside of them or is no number.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from stitchrl.core.spec import Spec
+from stitchrl.errors import UsageError
 from stitchrl.models.model import Info, WorldModel, as_tree
 
 
@@ -39,11 +41,30 @@ def nowhere(obs: jax.Array) -> jax.Array:
     return jnp.ones(obs.shape[0], bool)
 
 
-GOES_ON = {'never': nowhere, 'inverted_pendulum': inverted_pendulum, 'hopper': hopper, 'walker': walker}
+class Known(NamedTuple):
+    """A task whose end is known."""
+
+    goes_on: Callable[[jax.Array], jax.Array]  # obs [B, O] -> [B] bool
+    size: int | None  # O, numbers in an observation; None: any
+
+    def check(self, name: str, spec: Spec) -> None:
+        """UsageError unless observations are those of this task."""
+        if self.size is not None and spec.obs.shape != (self.size,):
+            shape = spec.obs.shape
+            raise UsageError(f'ends {name!r} is known of observations ({self.size},), these are {shape}')
+
+
+GOES_ON = {
+    'never': Known(nowhere, None),
+    'inverted_pendulum': Known(inverted_pendulum, 4),
+    'hopper': Known(hopper, 11),
+    'walker': Known(walker, 17),
+}
 
 
 class Ending(WorldModel):
-    """A model of observations that ends where `goes_on(obs [B, O]) -> [B]` bool of what is reached says no."""
+    """A model of observations that ends where `goes_on(obs [B, O]) -> [B]` bool of what is reached says no, and where
+    that is no finite number."""
 
     model: WorldModel
     goes_on: Callable[[jax.Array], jax.Array] = eqx.field(converter=as_tree)
@@ -53,7 +74,8 @@ class Ending(WorldModel):
 
     def step(self, latent: Any, action: jax.Array, key: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
         after, reward, _ = self.model.step(latent, action, key)
-        return after, reward, self.goes_on(self.model.seen(after)).astype(jnp.float32)
+        obs = self.model.seen(after)
+        return after, reward, (self.goes_on(obs) & jnp.isfinite(obs).all(1)).astype(jnp.float32)
 
     def loss(self, batch: Any, key: jax.Array) -> tuple[Info, Info]:
         return self.model.loss(batch, key)

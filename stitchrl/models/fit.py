@@ -3,8 +3,9 @@
 Of every `every` rows in order one, drawn at random, is held out for good: a row keeps its role from fit to fit, so no
 member is ever judged by what it learned from before. Each member learns from a sample of the others with replacement.
 After every epoch the members whose held-out error fell by more than a hundredth are kept as they are; the fit ends
-when for `patience` epochs none was. The elites are those with the least held-out error. One compiled program for any
-number of rows up to the length of the arrays. Janner et al., 2019 (MBPO).
+when for `patience` epochs none was. After the first all are kept, for there are new rows to follow, but where rows are
+`static` only those that got better than they were before the fit. The elites are those with the least held-out error.
+One compiled program for any number of rows up to the length of the arrays. Janner et al., 2019 (MBPO).
 """
 
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ class Fit:
     epochs: int = 100  # at most
     patience: int = 5  # epochs without a better member, after which the fit ends
     better: float = 0.01  # a smaller part of the error than this is no improvement
+    static: bool = False  # no rows come in from fit to fit, so that another must not make a member worse
 
 
 class Going(NamedTuple):
@@ -60,14 +62,14 @@ def fit(model: Dynamics, rows: Transition, count: jax.Array, key: jax.Array, cfg
     """The model fitted to the first `count` of the rows [N, ...], and how the members did, [E] and scalars.
 
     Inputs and targets are scaled by the moments of the rows that are learned from; the members go on from where they
-    were.
+    were. Fewer rows than a whole group of `every` leave the model as it was, with an error of 0 after 0 epochs.
     """
     k_boot, k_epochs = jr.split(key)
     learned, judged, n_train, n_held = split(rows, count, cfg.every)
     size = len(learned.reward)
     seen = (jnp.arange(size) < n_train).astype(jnp.float32)
     inside = (jnp.arange(len(judged.reward)) < n_held).astype(jnp.float32)
-    model = replace(model, scale=moments(model, learned, seen))
+    before, model = model, replace(model, scale=moments(model, learned, seen))
     boot = below(jr.uniform(k_boot, (model.count, size)), n_train)
 
     def epoch(now: Going) -> Going:
@@ -76,11 +78,13 @@ def fit(model: Dynamics, rows: Transition, count: jax.Array, key: jax.Array, cfg
         best, error, improved = kept(now, trained, trained.errors(judged, inside), cfg.better)
         return Going(trained, best, error, jnp.where(improved, 0, now.stale + 1), now.epoch + 1)
 
-    begin = jnp.full(model.count, jnp.inf)
+    begin = model.errors(judged, inside) if cfg.static else jnp.where(n_held > 0, jnp.full(model.count, jnp.inf), 0)
     now = Going(model, model.members.net, begin, jnp.int32(0), jnp.int32(0))
-    now = jax.lax.while_loop(lambda now: (now.stale < cfg.patience) & (now.epoch < cfg.epochs), epoch, now)
+    last = jnp.where(n_held > 0, cfg.epochs, 0)
+    now = jax.lax.while_loop(lambda now: (now.stale < cfg.patience) & (now.epoch < last), epoch, now)
     members = Learner(now.best, now.model.members.opt, now.model.members.tx)
     model = replace(now.model, members=members, elites=elites(now.error, len(model.elites)))
+    model = jax.tree.map(lambda new, old: jnp.where(n_held > 0, new, old), model, before)
     info = {'model/held_out': now.error, 'model/epochs': now.epoch, 'model/rows': n_train}
     return model, info | {'model/train': model.errors(learned, seen)}
 
@@ -94,9 +98,9 @@ def split(rows: Transition, count: jax.Array, every: int) -> tuple[Transition, T
 def parts(n: int, count: jax.Array, every: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Of n places with `count` rows -> places held out [n // every] and learned from, and how many of each are rows.
 
-    Rows after the last whole group of `every` wait for the next fit.
+    Rows after the last whole group of `every` wait for the next fit. Where n holds no group there is one, without rows.
     """
-    groups, each = n // every, every - 1
+    groups, each = max(n // every, 1), every - 1
     pick = jr.randint(jr.key(SPLIT), (groups,), 0, every)
     held = jnp.arange(groups) * every + pick
     others = jnp.arange(each)[None] + (jnp.arange(each)[None] >= pick[:, None])
@@ -119,8 +123,8 @@ def moments(model: Dynamics, rows: Transition, inside: jax.Array) -> Scale:
     """Mean and deviation of inputs and targets over the rows [N, ...] where `inside` [N] is 1."""
 
     def two(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mean = inside @ x / inside.sum()
-        std = jnp.sqrt(inside @ (x - mean[None]) ** 2 / inside.sum())
+        mean = inside @ x / jnp.maximum(inside.sum(), 1)
+        std = jnp.sqrt(inside @ (x - mean[None]) ** 2 / jnp.maximum(inside.sum(), 1))
         return mean, jnp.where(std < MIN_STD, 1.0, std)
 
     return Scale(*two(model.inputs(rows.obs, rows.action)), *two(model.targets(rows)))
@@ -168,8 +172,7 @@ def an_epoch(
 
 def kept(now: Going, trained: Dynamics, error: jax.Array, better: float) -> tuple[Any, jax.Array, jax.Array]:
     """(the members at their best, their errors [E], whether any is better than before)."""
-    first = now.epoch == 0
-    improved = first | (error < (1 - better) * now.error)
+    improved = error < (1 - better) * jnp.where(jnp.isfinite(now.error), now.error, jnp.inf)
     pick = lambda new, old: jnp.where(improved.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
     best = jax.tree.map(pick, trained.members.net, now.best)
     return best, jnp.where(improved, error, now.error), improved.any()

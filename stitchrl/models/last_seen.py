@@ -52,7 +52,12 @@ class LastSeen(WorldModel):
 
 
 def states(spec: Spec) -> int:
-    """How many there are. UsageError unless an observation can be one-hot and actions are discrete."""
+    """How many there are. UsageError unless an observation can be one-hot, by its shape, and actions are discrete."""
     if not spec.discrete or len(spec.obs.shape) != 1:
         raise UsageError(f'a table needs discrete actions and observations one-hot, these are {spec.obs.shape}')
     return spec.obs.shape[0]
+
+
+def onehot(obs: Any) -> Any:
+    """Which observations [..., S] are one-hot, [...] bool; of NumPy or of JAX."""
+    return ((obs == 0) | (obs == 1)).all(-1) & (obs.sum(-1) == 1)

@@ -35,7 +35,8 @@ def named(
     numbers = {'samples': samples, 'iterations': iterations}
     given = {setting: value for setting, value in numbers.items() if value is not None}
     if other := [setting for setting in given if setting not in has]:
-        raise UsageError(f'{name} has no {" and no ".join(other)}; leave them at none')
+        none = ' '.join(f'--{setting} None' for setting in other)
+        raise UsageError(f'{name} has no {" and no ".join(other)}; leave them out, or where a preset sets them: {none}')
     for setting, value in {'horizon': horizon, 'particles': particles, **given}.items():
         if value < 1:
             raise UsageError(f'{setting} is {value}; expected at least 1')

@@ -2,7 +2,8 @@
 
     a*_0..H-1 = argmax over N samples of the imagined return;   samples: uniform, the last plan, a policy's
 
-A policy (`proposal`) makes plans by playing inside the model; the rest of them are uniform.
+The last plan is one of them (`warm`), before the first one a plan of zeros, or action 0 throughout. A policy
+(`proposal`) makes plans by playing inside the model; the rest of them are uniform.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ class Shooting(Sequences):
     samples: int = eqx.field(static=True)
     proposal: Callable[[jax.Array, jax.Array], jax.Array] | None = eqx.field(converter=as_tree)  # (obs, key) -> actions
     proposed: int = eqx.field(static=True)  # of the samples, how many are the policy's
+    warm: bool = eqx.field(static=True)  # whether one is the plan in memory
 
     @classmethod
     def create(
@@ -35,9 +37,10 @@ class Shooting(Sequences):
         gamma: float = 1.0,
         proposal: Any = None,
         proposed: int = 0,
+        warm: bool = True,
     ) -> 'Shooting':
-        """One of the samples is the last plan, once there is one."""
-        return cls(spec.action_dim, spec.discrete, horizon, particles, gamma, samples, proposal, proposed)
+        """warm: one of the samples is what is left of the last plan, at first zeros; without, all are drawn anew."""
+        return cls(spec.action_dim, spec.discrete, horizon, particles, gamma, samples, proposal, proposed, warm)
 
     @property
     def calls(self) -> int:
@@ -46,7 +49,8 @@ class Shooting(Sequences):
 
     def plan(self, model: WorldModel, latent: Any, memory: jax.Array, key: jax.Array) -> tuple[jax.Array, Any, Info]:
         k_plans, k_policy, k_imagine = jr.split(key, 3)
-        plans = self.uniform(k_plans).at[0].set(memory)
+        plans = self.uniform(k_plans)
+        plans = plans.at[0].set(memory) if self.warm else plans
         if self.proposal is not None and self.proposed:
             plans = plans.at[-self.proposed :].set(self.played(model, latent, k_policy))
         values = worth(self.imagined(model, latent, plans, k_imagine))

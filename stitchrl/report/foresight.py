@@ -5,6 +5,7 @@ From many moments of real episodes the model is rolled out under the recorded ac
     error(h)      root of the mean squared distance of the particles' mean to what was seen h steps later, each number
                   in deviations of all that was seen: at 1 a model is as far off as one that always says the mean
     coverage(q)   how often what was seen lies in the middle q of the particles: q, where the model knows how sure it is
+                  (one that draws nothing has no such middle, and does not say)
     rewards       what the model expects to collect over all h steps, and what was collected
 """
 
@@ -51,6 +52,12 @@ class Foresight:
     def off(self, said: np.ndarray) -> np.ndarray:
         """[S, H]: error of what was said, [S, N, H, O]."""
         return np.sqrt((((said - self.seen) / self.spread) ** 2).mean((1, 3)))
+
+    @property
+    def draws(self) -> bool:
+        """Whether particles differ after a step; those of a model that draws nothing do by rounding alone."""
+        said = self.foreseen[:, :, 0]  # [S, N, P, O]
+        return bool((np.ptp(said, 2) > 1e-5 * (self.spread + np.abs(said).max(2))).any())
 
     def coverage(self, step: int) -> np.ndarray:
         """[S, L]: the share of what was seen after `step` steps, from 1, that lies in the middle LEVELS of the

@@ -117,6 +117,12 @@ def by_horizon(ax: 'Axes', found: Foresight) -> None:
 
 def calibration(ax: 'Axes', found: Foresight) -> None:
     """How often what came lay within what was said, against how often it should."""
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.set_title('Does it know how sure it is?', loc='left', color=INK, size=10, weight='bold')
+    if not found.draws:
+        ax.set(xticks=[], yticks=[])
+        ax.text(0.5, 0.5, 'it draws nothing,\nand so does not say', ha='center', color=SOFT, size=9.5, style='italic')
+        return
     ax.plot([0, 1], [0, 1], color=EDGE, linewidth=1, linestyle=':')
     horizon = found.seen.shape[2]
     for k, step in enumerate(dict.fromkeys((1, horizon))):
@@ -130,8 +136,6 @@ def calibration(ax: 'Axes', found: Foresight) -> None:
     ax.text(0.03, 0.93, 'less sure than it could be', color=SOFT, size=8.5, style='italic')
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda x, _: f'{100 * x:.0f} %')
-    ax.set(xlim=(0, 1), ylim=(0, 1))
-    ax.set_title('Does it know how sure it is?', loc='left', color=INK, size=10, weight='bold')
     ax.set_xlabel('middle share of what was foreseen', color=SOFT, size=9)
     ax.set_ylabel('of what came, inside it', color=SOFT, size=9)
     panels.legend(ax, loc='lower right', bbox_to_anchor=(1, 0.1), frameon=True, edgecolor='none', framealpha=0.8)

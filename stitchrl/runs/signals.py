@@ -16,6 +16,10 @@ class Interrupted(StitchError):
         self.code = code
 
 
+class AtOnce(KeyboardInterrupt):
+    """A second signal, which may have come while other threads were saving."""
+
+
 class Stop:
     """While entered, SIGINT and SIGTERM set `asked` instead of ending the program (in the main thread only)."""
 
@@ -35,7 +39,7 @@ class Stop:
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
+            raise AtOnce
         self.asked = number
 
     @property

@@ -16,18 +16,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 
 from stitchrl.algos import algorithm
 from stitchrl.core.agent import Agent, Info
 from stitchrl.core.boundary import Reward
 from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
+from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 from stitchrl.maths.backups import greedy_target
 from stitchrl.maths.dists import epsilon_greedy
 from stitchrl.models.ensemble import Dynamics
 from stitchrl.models.fit import followed
-from stitchrl.models.last_seen import LastSeen, states
+from stitchrl.models.last_seen import LastSeen, onehot, states
 from stitchrl.models.model import WorldModel
 
 
@@ -73,7 +75,7 @@ class Table(Agent):
 
     @classmethod
     def create(cls, spec: Spec, cfg: Config, key: jax.Array) -> 'Table':
-        """All values 0. UsageError unless observations can be one-hot and actions are discrete."""
+        """All values 0. UsageError unless observations can be one-hot, by their shape, and actions are discrete."""
         return cls(q=jnp.zeros((states(spec), spec.action_dim)), cfg=cfg)
 
     def act(self, memory: Any, obs: jax.Array, key: jax.Array, t: jax.Array | None = None) -> tuple[jax.Array, Any]:
@@ -85,10 +87,12 @@ class Table(Agent):
         return epsilon_greedy(tied, jnp.float32(self.cfg.final_epsilon), k_explore), memory
 
     def update(self, batch: Transition, key: jax.Array, t: jax.Array) -> tuple['Table', Info]:
-        """Rows of the same s and a are added up."""
+        """Rows of the same s and a are added up. The loss of rows that are not one-hot is no number: that ends the run,
+        for only here is it seen what an environment shows."""
         at, after = (batch.obs.argmax(-1), batch.action), self.q[batch.next_obs.argmax(-1)]
         error = greedy_target(batch, after, after) - self.q[at]
-        return replace(self, q=self.q.at[at].add(self.cfg.lr * error)), {'critic/loss': (error**2).mean()}
+        loss = jnp.where(onehot(batch.obs).all(), (error**2).mean(), jnp.nan)
+        return replace(self, q=self.q.at[at].add(self.cfg.lr * error)), {'critic/loss': loss}
 
 
 class Dyna(Agent):
@@ -105,6 +109,8 @@ class Dyna(Agent):
             raise UsageError('dyna needs discrete actions, these are continuous; mbpo takes those')
         k_model, k_inner = jr.split(key)
         if cfg.inner == 'table':
+            if cfg.normalise:
+                raise UsageError('a table needs observations one-hot; leave normalise off')
             return cls.of(LastSeen.create(spec), Table.create(spec, cfg, k_inner), cfg)
         module = algorithm(cfg.inner)
         shared = {f.name for f in fields(module.Config)} & {f.name for f in fields(cfg)}
@@ -118,6 +124,20 @@ class Dyna(Agent):
         if cfg.planning < 0:
             raise UsageError(f'planning {cfg.planning}: expected a number of updates from 0 on')
         return cls(inner=inner, model=model, cfg=cfg)
+
+    @classmethod
+    def select(cls, data: Dataset, cfg: Config) -> Dataset:
+        """All. UsageError for a table where observations are not one-hot."""
+        if cfg.inner == 'table':
+            states(data.spec)
+            if not (fits := onehot(np.asarray(data.obs))).all():
+                row = int(fits.argmin())
+                raise UsageError(f'a table needs observations one-hot, row {row} is {data.obs[row]}; dqn takes any')
+        return data
+
+    @classmethod
+    def in_parts(cls, cfg: Config) -> bool:
+        return cfg.inner != 'table'
 
     def remember(self, n: int) -> Any:
         return self.inner.remember(n)

@@ -23,6 +23,7 @@ from stitchrl.core.agent import Agent, Info
 from stitchrl.core.boundary import Reward
 from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
+from stitchrl.data.dataset import Dataset
 from stitchrl.data.pool import Pool
 from stitchrl.errors import UsageError
 from stitchrl.loops.evaluate import like
@@ -85,15 +86,8 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     'small': (
         'sizes for one core, chosen here; see recipes/mbpo.py',
-        {
-            'hidden': (128, 128),
-            'rollouts': 10_000,
-            'refresh': 500,
-            'model_hidden': (128, 128),
-            'members': 5,
-            'elites': 3,
-        }
-        | {'epochs': 20, 'steps': 20_000, 'random_steps': 1000, 'ratio': 8.0},
+        {'hidden': (128, 128), 'rollouts': 10_000, 'refresh': 500, 'model_hidden': (128, 128), 'members': 5}
+        | {'elites': 3, 'epochs': 20, 'steps': 20_000, 'random_steps': 1000, 'ratio': 8.0},
     ),
 }
 
@@ -126,7 +120,9 @@ class MBPO(Agent):
     @classmethod
     def of(cls, spec: Spec, model: WorldModel, inner: Agent, cfg: Config) -> 'MBPO':
         """Of a model and an inner agent that are there; only a `Dynamics` is fitted. UsageError for shares and lengths
-        that cannot be meant."""
+        that cannot be meant, and ends that are not those of this space."""
+        if cfg.ends in GOES_ON:
+            GOES_ON[cfg.ends].check(cfg.ends, spec)
         if not 0 <= cfg.real <= 1 or min(cfg.length, cfg.final_length, cfg.rollouts, cfg.keep, cfg.refresh) < 1:
             raise UsageError('expected a share real from 0 to 1, and at least 1 rollouts, length, keep and refresh')
         pool = Pool.create(spec, cfg.keep * cfg.rollouts * max(cfg.length, cfg.final_length))
@@ -140,6 +136,12 @@ class MBPO(Agent):
             cfg=cfg,
         )
 
+    @property
+    def world(self) -> WorldModel:
+        """The model as it is rolled out, with the ends that are known."""
+        known = GOES_ON.get(self.cfg.ends)
+        return self.model if known is None else Ending(self.model, known.goes_on)
+
     def remember(self, n: int) -> Any:
         return self.inner.remember(n)
 
@@ -150,19 +152,18 @@ class MBPO(Agent):
         """Fit the model to all that was seen, then roll it out from there."""
         k_fit, k_roll = jr.split(key)
         rows, count = data.history()
-        agent, cfg = self.fit(rows, count, k_fit), self.cfg
-        world = Ending(agent.model, GOES_ON[cfg.ends]) if cfg.ends in GOES_ON else agent.model
+        agent, cfg = self.fit(rows, count, k_fit, isinstance(data, Dataset)), self.cfg
         policy = lambda obs, key: self.inner.act(self.inner.remember(cfg.rollouts), obs, key, t)[0]
         start = lambda key: data.sample(key, cfg.rollouts).obs
         length = planned(t, cfg)
-        pool, ended = branched(world, policy, start, self.pool, k_roll, length, cfg.gamma)
+        pool, ended = branched(agent.world, policy, start, self.pool, k_roll, length, cfg.gamma)
         return replace(agent, pool=pool, length=length, ended=ended)
 
-    def fit(self, rows: Transition, count: jax.Array, key: jax.Array) -> 'MBPO':
+    def fit(self, rows: Transition, count: jax.Array, key: jax.Array, static: bool = False) -> 'MBPO':
         """The model fitted to the first `count` of the rows [N, ...]; one that does not learn stays as it is."""
         if not isinstance(self.model, Dynamics):
             return self
-        settings = Fit(self.cfg.model_batch, epochs=self.cfg.epochs, patience=self.cfg.patience)
+        settings = Fit(self.cfg.model_batch, epochs=self.cfg.epochs, patience=self.cfg.patience, static=static)
         model, info = fit(self.model, rows, count, key, settings)
         return replace(self, model=model, held_out=info['model/held_out'][model.elites].mean())
 

@@ -21,6 +21,7 @@ from stitchrl.core.agent import Agent, Info
 from stitchrl.core.boundary import Reward
 from stitchrl.core.spec import Spec
 from stitchrl.core.types import Transition
+from stitchrl.data.dataset import Dataset
 from stitchrl.errors import UsageError
 from stitchrl.loops.evaluate import like
 from stitchrl.models.ensemble import Dynamics, Propagation, objective
@@ -67,19 +68,8 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     'pendulum': (
         'the settings of recipes/mpc_pendulum.py',
-        {
-            'planner': 'mppi',
-            'horizon': 25,
-            'samples': 100,
-            'iterations': 3,
-            'hidden': (64, 64),
-            'batch': 32,
-            'steps': 3000,
-            'refresh': 200,
-            'random_steps': 200,
-            'every': 1000,
-            'eval_episodes': 10,
-        },
+        {'planner': 'mppi', 'horizon': 25, 'samples': 100, 'iterations': 3, 'hidden': (64, 64), 'batch': 32}
+        | {'steps': 3000, 'refresh': 200, 'random_steps': 200, 'every': 1000, 'eval_episodes': 10},
     ),
     'pets': (
         'PETS on HalfCheetah: made for an accelerator',
@@ -105,17 +95,19 @@ class MPC(Agent):
     @classmethod
     def create(cls, spec: Spec, cfg: Config, key: jax.Array) -> 'MPC':
         """With a fresh ensemble. UsageError where planner, space and settings do not go together."""
-        model = Dynamics.create(
-            spec, key, cfg.hidden, cfg.members, cfg.elites, cfg.propagation, ends=cfg.ends, lr=cfg.lr
-        )
+        sizes = cfg.hidden, cfg.members, cfg.elites, cfg.propagation
+        model = Dynamics.create(spec, key, *sizes, ends=cfg.ends, lr=cfg.lr)
         return cls.of(model, planner(spec, cfg), cfg)
 
     @classmethod
     def of(cls, model: WorldModel, planner: Planner, cfg: Config) -> 'MPC':
-        """Of a model and a planner that are there. UsageError for a plan that is followed past its end."""
+        """Of a model and a planner that are there. UsageError for numbers that cannot be meant."""
         horizon = getattr(planner, 'horizon', cfg.horizon)
         if not 1 <= cfg.replan <= horizon:
             raise UsageError(f'replan every {cfg.replan} steps, but a plan has {horizon}; expected 1 to {horizon}')
+        if cfg.refresh < 0 or min(cfg.epochs, cfg.patience) < 1 or not cfg.noise >= 0:
+            got = f'refresh is {cfg.refresh}, epochs {cfg.epochs}, patience {cfg.patience} and noise {cfg.noise:g}'
+            raise UsageError(f'{got}; expected from 0 on, at least 1, at least 1, and from 0 on')
         return cls(model=model, planner=planner, cfg=cfg)
 
     @property
@@ -175,13 +167,13 @@ class MPC(Agent):
     def refresh(self, data: Any, key: jax.Array, t: jax.Array) -> 'MPC':
         """Fit the model to all that was seen."""
         rows, count = data.history()
-        return self.fit(rows, count, key)[0]
+        return self.fit(rows, count, key, isinstance(data, Dataset))[0]
 
-    def fit(self, rows: Transition, count: jax.Array, key: jax.Array) -> tuple['MPC', Info]:
+    def fit(self, rows: Transition, count: jax.Array, key: jax.Array, static: bool = False) -> tuple['MPC', Info]:
         """Fit the model to the first `count` of the rows [N, ...] by `models.fit`."""
         if not isinstance(self.model, Dynamics):
             return self, {}
-        settings = Fit(self.cfg.batch, epochs=self.cfg.epochs, patience=self.cfg.patience)
+        settings = Fit(self.cfg.batch, epochs=self.cfg.epochs, patience=self.cfg.patience, static=static)
         model, info = fit(self.model, rows, count, key, settings)
         return replace(self, model=model), info
 
@@ -194,10 +186,14 @@ class MPC(Agent):
         return {'model/apart': model.members.net(x).mean.std(0).mean()}
 
 
+def chosen(spec: Spec, cfg: Config) -> str:
+    """The name of the planner, where the settings leave it to the space too."""
+    return cfg.planner or ('shooting' if spec.discrete else 'cem')
+
+
 def planner(spec: Spec, cfg: Config) -> Planner:
     """The planner that the settings name, as `planners.named` finds it."""
-    name = cfg.planner or ('shooting' if spec.discrete else 'cem')
-    return named(name, spec, cfg.horizon, cfg.samples, cfg.iterations, cfg.particles, cfg.gamma)
+    return named(chosen(spec, cfg), spec, cfg.horizon, cfg.samples, cfg.iterations, cfg.particles, cfg.gamma)
 
 
 ALGO = MPC

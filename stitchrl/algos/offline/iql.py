@@ -45,9 +45,7 @@ class Config:
     max_weight: float = 100.0  # weights are cut off here
     rate: float = 0.005  # how fast Q' follows Q
     n_steps: int = 1  # steps of reward before Q's target bootstraps
-    extract: Literal['joint', 'late'] = (
-        'joint'  # the policy beside the critic, or in the second half with V and Q at rest
-    )
+    extract: Literal['joint', 'late'] = 'joint'  # the policy beside the critic, or in the second half, V and Q at rest
     normalise: bool = False  # observations to zero mean and unit deviation
     reward: Reward = 'raw'  # range: x 1000 / range of returns; minus_one: r - 1
 
