@@ -18,8 +18,8 @@ def health(rows: list[dict[str, Any]], here: Stage | str, played: Played | None,
         return page.Section('Value health', [f'{algo} learns no Q of its actions: there is nothing to check.'])
     picture = figures.curves(found, ylabel='Q', inches=figures.NARROW_CHART)
     caption = (
-        'Q on actions of the data, of the policy and, of a few discrete ones, on all others, on the same states. A policy '
-        'that climbs far above the data lives on promises that no recorded action backs.'
+        'Q on actions of the data, of the policy and, where they can be counted, on all others, on the same states. A '
+        'policy that climbs far above the data lives on promises that no recorded action backs.'
     )
     pictures = [page.Picture(picture, caption, 'Curves of Q on data and on policy actions over updates.')]
     if played is None or isinstance(here, str):
