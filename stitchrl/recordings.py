@@ -38,9 +38,9 @@ def load(path: str | Path, format: str | None = None, low: Any = None, high: Any
 def source(data: Dataset | OnDisk | None) -> dict[str, Any] | None:
     """What data.json says of a recording, and under `format` what it was read as; of one that was not read here, or
     that was made of another, only what can be counted. None for none."""
-    if data is None or isinstance(data, OnDisk):
-        return data and data.about()
-    return SOURCES.get(id(data)) or about(data)
+    if data is None:
+        return None
+    return data.about() if isinstance(data, OnDisk) else SOURCES.get(id(data)) or about(data)
 
 
 def on_disk(path: str | Path, format: str | None = None, low: Any = None, high: Any = None) -> OnDisk:
