@@ -13,8 +13,8 @@ falling still ends them, so "do not fall" can be learned from them. IQL on shuff
 nothing is left to learn.
 
 About 40 minutes of two cores, and as many for CQL. Finished parts are kept in --runs and not trained again; one that
-stopped is judged as far as it came. Writes recipes/results/NAME.json; parts that are not asked for stay there as they
-are, each with the command and the versions that made it.
+stopped is judged as far as it came, several runs of a part as far as all of them. Writes recipes/results/NAME.json;
+parts that are not asked for stay there as they are, each with the command and the versions that made it.
 """
 
 import argparse
@@ -85,17 +85,25 @@ def outcome(runs: list[Run]) -> dict:
         'best_in_hindsight': str(best(rows)),
         'seeds_normalised': [round(float(x), 2) for x in normalised(last.mean(1), reference)],
         'curve': {'updates': steps, 'mean_return_per_seed': np.round(returns.mean(2), 1).tolist()},
+        'each_run': [alone(run) for run in runs],
         'at_the_end': {k: round(float(np.mean([m[k] for m in metrics])), 4) for k in metrics[0] if '/' in k},
     }
 
 
 def together(runs: list[Run]) -> list[dict]:
-    """The evaluations of several runs as of one, the seeds of a later run counted on."""
+    """The evaluations of several runs as of one, the seeds of a later run counted on, at the steps that all have."""
     rows, before = [], 0
     for run in runs:
         own = [row | {'seed': before + row['seed']} for row in run.evaluations()]
         rows, before = rows + own, 1 + max(row['seed'] for row in own)
-    return rows
+    common = set.intersection(*({row['step'] for row in run.evaluations()} for run in runs))
+    return [row for row in rows if row['step'] in common]
+
+
+def alone(run: Run) -> dict:
+    """How far a run came, and its curve over all its seeds."""
+    steps, returns = curves(run.evaluations())
+    return {'state': run.dir.state(), 'updates': steps, 'mean_return': np.round(returns.mean((0, 2)), 1).tolist()}
 
 
 def peer_scores(paths: list[str]) -> dict[str, list[float]]:
