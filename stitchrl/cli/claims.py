@@ -115,12 +115,16 @@ def load(name: str) -> Any:
 
 
 def perform(name: str) -> tuple[dict[str, Any], bytes]:
-    """Run one experiment: (what came out, its figure)."""
+    """Run one experiment: (what came out, its figure). Its programs are forgotten: those of a dozen experiments are
+    more than a process may map into memory."""
+    import jax
+
     from stitchrl.report.claim import record
 
     began, used = time.monotonic(), time.process_time()
     module = load(name)
     claim = module.run()
+    jax.clear_caches()
     spent = time.monotonic() - began, time.process_time() - used
     return record(name, module.__doc__, module.STATEMENTS, claim, *spent), claim.figure
 
