@@ -111,7 +111,7 @@ def terms() -> dict[str, bool]:
     found['iql: V and policy'] = agent.target(batch.obs, batch.action)
     found['iql: backup'] = batch.reward + batch.discount * agent.value.net(batch.next_obs)
     agent, batch = first('sarsa')
-    found['sarsa: backup'] = batch.reward + batch.discount * agent.target(batch.next_obs, batch.next_action)
+    found['sarsa: backup'] = batch.reward + batch.discount * agent.target(batch.next_obs, batch.next_action).min(0)
     return {name: bool(~jnp.isfinite(value).all()) for name, value in found.items()}
 
 

@@ -111,10 +111,10 @@ def session(
     named = isinstance(data, str | Path)
     if named:
         data = (on_disk if request.stream else load)(data, request.format)
-    told, stream = source(data), isinstance(data, OnDisk)
-    if told is not None and (named or not stream):  # so that `stitch resume` finds it again
+    told, disk = source(data), isinstance(data, OnDisk)
+    if told is not None and (named or not disk):  # so that `stitch resume` finds it again
         request = replace(request, data=told['path'], format=told.get('format', request.format))
-    return begin(algo, cfg, replace(request, stream=stream), data, told, None, env)
+    return begin(algo, cfg, replace(request, stream=disk or request.stream), data, told, None, env)
 
 
 def training(

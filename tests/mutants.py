@@ -120,9 +120,9 @@ def before(change: Callable[..., tuple[Any, ...]]) -> Callable[[Any], Any]:
 
 
 def limit_is_terminal(from_columns: Any) -> Any:
-    def broken(columns, *bounds):
+    def broken(columns, *bounds, **stated):
         ended = columns.terminal if columns.timeout is None else columns.terminal | columns.timeout
-        return from_columns(replace(columns, terminal=ended), *bounds)
+        return from_columns(replace(columns, terminal=ended), *bounds, **stated)
 
     return broken
 
