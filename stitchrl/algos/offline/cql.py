@@ -60,10 +60,7 @@ class Config:
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     'default': ('JaxCQL on D4RL MuJoCo', {}),
-    'locomotion': (
-        'CORL on D4RL MuJoCo, with two layers in the place of three: a heavy term and a slow policy',
-        {'alpha': 10.0, 'actor_lr': 3e-5, 'normalise': True},
-    ),
+    'locomotion': ('CORL on MuJoCo, with two layers, not three', {'alpha': 10.0, 'actor_lr': 3e-5, 'normalise': True}),
     'official': (
         "the authors' code on D4RL MuJoCo: three layers, a slow policy that imitates for 40,000 updates",
         {'hidden': (256, 256, 256), 'actor_lr': 1e-4, 'warmup': 40_000},
@@ -91,9 +88,9 @@ class CQL(Agent):
             raise UsageError(f'{got}; expected at least 1, and entropy or prior')
         k_actor, k_critic = jr.split(key)
         critic = Ensemble(partial(Critic, spec, cfg.hidden), 2, key=k_critic)
-        learner = partial(Learner.create, tx=adam(cfg.lr))
+        learner, actor = partial(Learner.create, tx=adam(cfg.lr)), SquashedGaussian(spec, cfg.hidden, key=k_actor)
         return cls(
-            actor=Learner.create(SquashedGaussian(spec, cfg.hidden, key=k_actor), adam(cfg.actor_lr)),
+            actor=Learner.create(actor, adam(cfg.actor_lr)),
             critic=learner(critic),
             temperature=learner(Positive.create()),
             multiplier=None if cfg.lagrange is None else learner(Positive.create()),
@@ -174,12 +171,7 @@ def critic_loss(
     gap = (soft - q if cfg.data_term else soft).mean(1)  # [2]
     excess = cfg.alpha * gap - (cfg.lagrange or 0.0)
     loss = error + weight * excess.sum()
-    return loss, {
-        'critic/loss': loss,
-        'critic/error': error,
-        'critic/gap': gap.mean(),
-        'critic/excess': excess.sum(),
-    }
+    return loss, {'critic/loss': loss, 'critic/error': error, 'critic/gap': gap.mean(), 'critic/excess': excess.sum()}
 
 
 def actor_loss(
