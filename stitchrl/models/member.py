@@ -44,7 +44,7 @@ class Member(eqx.Module):
 
 def variance(raw: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
     """exp of the log-variance raw [..., D] softly bounded by low [D] and high [D], e^low + e^high sigmoid(raw - high):
-    what two softplus one after the other come to, at a small part of their price."""
+    what two softplus one after the other come to, for less."""
     low, high = (jnp.broadcast_to(x, raw.shape) for x in (low, high))
     return jnp.exp(low) + jnp.exp(high) * jax.nn.sigmoid(raw - high)
 

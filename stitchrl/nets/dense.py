@@ -46,7 +46,7 @@ def affine(x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.Array:
 
 def product(x: jax.Array, weight: jax.Array) -> jax.Array:
     """x W. Within `jax.default_matmul_precision('bfloat16')` both are rounded to bfloat16 and summed in float32, on a
-    CPU too, where JAX takes no notice of it: one with units for such products is several times as fast. Few inputs or
+    CPU too, where JAX takes no notice of it: one with units for such products is faster for it. Few inputs or
     outputs gain nothing and stay as they are, and so does the gradient."""
     asked = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     if asked != 'bfloat16' or min(weight.shape) <= NARROW:
@@ -83,7 +83,7 @@ def swish(x: jax.Array) -> jax.Array:
 
 
 def sigmoid(x: jax.Array) -> jax.Array:
-    """1 / (1 + e^-x) by way of tanh, which costs a CPU half as much; exact to 1e-7 of 1, not of itself."""
+    """1 / (1 + e^-x) by way of tanh, which costs a CPU less; exact to 1e-7 of 1, not of itself."""
     return 0.5 * jnp.tanh(0.5 * x) + 0.5
 
 
