@@ -39,7 +39,7 @@ def makers(spec: Spec, calls: int) -> dict[str, Any]:
     each = n // rounds
     elites = max(2, each // 10)
     return {
-        'shooting': Shooting.create(spec, HORIZON, n),
+        'shooting': Shooting.create(spec, HORIZON, n, warm=False),
         'cem': CEM.create(spec, HORIZON, each, elites, rounds),
         'cem, coloured noise': CEM.create(spec, HORIZON, each, elites, rounds, colour=1.0),
         'mppi': MPPI.create(spec, HORIZON, each, rounds, temperature=0.1),
