@@ -126,7 +126,7 @@ def checks(td3, iql, tops, own) -> list[Check]:
     far, near = td3['noisy', ALPHAS[-1]], td3['noisy', ALPHAS[0]]
     change = lambda what: paired(far[what], near[what])
     dial = lambda what: paired(iql[BETAS[-1]][what], iql[BETAS[0]][what])
-    gain = lambda name, ours, theirs: paired(td3[name, ours]['score'], td3[name, theirs]['score'])
+    gain = lambda name, ours, theirs: paired(td3[name, ours]['score'], td3[name, theirs]['score'], rate=True)
     return [
         Check((6,), 'squared distance to the data, alpha 25 less alpha 0.25', change('distance'), above=0.0),
         Check(

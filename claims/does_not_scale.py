@@ -39,7 +39,7 @@ def planners(carts, horizon, climbs=CLIMBS):
     """Every planner for a size, by name."""
     spec = Spec(Observation((2 * carts,)), Continuous(carts, (-1.0,) * carts, (1.0,) * carts))
     return {
-        'shooting': Shooting.create(spec, horizon, PLANS),
+        'shooting': Shooting.create(spec, horizon, PLANS, warm=False),
         'cem': CEM.create(spec, horizon, PLANS // ROUNDS, None, ROUNDS),
         'gradient': Gradient.create(spec, horizon, 1, climbs),
     }

@@ -106,6 +106,7 @@ def run() -> Claim:
             below=0.5,
             control=interval(cost['sarsa'] / cost['iql']),
             without='SARSA over IQL',
+            unit='timing round',
         ),
     )
     rates = ', '.join(f'{name} {1 / seconds.mean():.0f}' for name, seconds in cost.items())

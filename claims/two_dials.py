@@ -22,9 +22,9 @@ from stitchrl.data.grids import support, within
 from stitchrl.envs.gridworld import GridWorld
 from stitchrl.loops.lab import trained
 from stitchrl.report import canvas
-from stitchrl.report.claim import Check, Claim, exact, paired
+from stitchrl.report.claim import Check, Claim, paired
 from stitchrl.report.panels import board, dots, legend, mark
-from stitchrl.report.statistics import interval
+from stitchrl.report.statistics import Interval, interval
 
 STATEMENTS = (20,)
 TAUS, BETAS = (0.5, 0.7, 0.9, 0.95), (0.1, 0.5, 3.0, 10.0)
@@ -86,8 +86,11 @@ def dial(prediction, scores):
 
 
 def told(shares):
-    """Over seeds; where exact dynamic programming finds all five alike there is nothing to be unsure of."""
-    return exact(float(shares[0])) if np.ptp(shares) == 0 else interval(shares)
+    """Over seeds; where exact dynamic programming finds all of them alike, that one number, and that they are."""
+    if np.ptp(shares) > 0:
+        return interval(shares)
+    same = float(shares[0])
+    return Interval(same, same, same, 'all alike, valued exactly', len(shares), None)
 
 
 def draw(iql, cql) -> bytes:

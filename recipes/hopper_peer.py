@@ -4,7 +4,8 @@
 
 PYTHON is that of an environment with d3rlpy, which needs another Gymnasium than ours, and MuJoCo; nothing of stitchrl
 is imported. d3rlpy's own configurations, with its scaler of observations for TD3+BC: 100k updates, 20k of CQL, judged
-ten times over 20 episodes. One process for one seed, one thread; writes ALGO-SEED.json after each evaluation.
+ten times over 20 episodes. One process for one seed, one thread; writes ALGO-SEED.json after each evaluation, or
+ALGO_shuffled-SEED.json with --shuffle-rewards, which permutes the rewards over all steps.
 """
 
 import argparse
@@ -47,13 +48,17 @@ def main() -> None:
     parser.add_argument('seed', type=int)
     parser.add_argument('--data', required=True)
     parser.add_argument('--out', type=Path, default=Path('runs/hopper_peer'))
+    parser.add_argument('--shuffle-rewards', action='store_true', help='negative control')
     args = parser.parse_args()
+    name = args.algo + '_shuffled' * args.shuffle_rewards
     torch.set_num_threads(1)
     d3rlpy.seed(args.seed)
     names = ('observations', 'actions', 'rewards', 'terminals', 'timeouts')
     with np.load(args.data) as file:
         columns = {name: file[name] for name in names}
     columns['timeouts'][-1] |= not columns['terminals'][-1]  # the recording is cut off there
+    if args.shuffle_rewards:
+        columns['rewards'] = np.random.default_rng(args.seed).permutation(columns['rewards'])
     updates = UPDATES.get(args.algo, 100_000)
     agent, curve = CONFIGS[args.algo]().create(device=False), []
     packages = {name: version(name) for name in ('d3rlpy', 'torch', 'numpy', 'gymnasium', 'mujoco')}
@@ -63,10 +68,10 @@ def main() -> None:
         scores = returns(agent, 1000 * epoch)
         point = {'updates': epoch * updates // 10, 'mean_return': round(float(scores.mean()), 1)}
         curve.append(point | {'std_over_episodes': round(float(scores.std()), 1)})
-        print(args.algo, args.seed, curve[-1], flush=True)
-        about = {'python': platform.python_version(), 'packages': packages, 'algo': args.algo}
+        print(name, args.seed, curve[-1], flush=True)
+        about = {'python': platform.python_version(), 'packages': packages, 'algo': name}
         text = json.dumps(about | {'seed': args.seed, 'curve': curve}, indent=1)
-        (args.out / f'{args.algo}-{args.seed}.json').write_text(text + '\n')
+        (args.out / f'{name}-{args.seed}.json').write_text(text + '\n')
 
 
 if __name__ == '__main__':

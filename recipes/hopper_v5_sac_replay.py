@@ -48,6 +48,7 @@ SETTINGS = {'eval_env': 'Hopper-v5', 'steps': 100_000, 'every': 10_000, 'seeds':
 MORE = {  # runs of their own, PART_more1 and so on
     'bc': [{'seed': 3, 'seeds': 5}],
     'td3_bc': [{'seed': 3, 'seeds': 5}],
+    'iql': [{'seed': 3, 'seeds': 5}],
     'cql_locomotion': [{'seed': 1, 'seeds': 1}, {'seed': 2, 'seeds': 1}],
 }
 LAST, MARGIN = 5, 10.0

@@ -23,3 +23,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f'module stitchrl has no attribute {name!r}')
     return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What `__getattr__` would import as well, so that a prompt completes it."""
+    return sorted({*globals(), *_PUBLIC})

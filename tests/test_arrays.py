@@ -89,7 +89,7 @@ def test_arrays_are_refused_in_the_words_for_a_file(tmp_path, name):
 def test_what_no_file_can_hold_is_refused_in_a_line():
     with pytest.raises(BadData, match=r'observations is no array .*Fix: give every step as many numbers'):
         Dataset.from_arrays(**arrays(obs=[[1.0, 2.0]] * (N - 1) + [[1.0]]))
-    with pytest.raises(BadData, match='observations are uint8, next_observations float32'):
+    with pytest.raises(BadData, match='next_observations: dtype is float32, that of observations uint8'):
         Dataset.from_arrays(**arrays(obs=IMAGES, next_obs=IMAGES / 255))
 
 

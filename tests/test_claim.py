@@ -117,6 +117,27 @@ def test_equal_rates_get_an_interval_over_episodes():
     assert paired(ones, none).low is None
 
 
+def test_rates_are_never_further_apart_than_1_and_returns_as_far_as_they_like():
+    """Mean difference 0.8, standard error 0.2, 4 degrees of freedom; t(0.975, 4) = 2.77645."""
+    ours, theirs = np.ones(5), np.array([1.0, 0, 0, 0, 0])
+    half = 2.77645 * 0.2
+    found = paired(ours, theirs, rate=True)
+    assert (found.low, found.high) == (pytest.approx(0.8 - half, abs=1e-5), 1.0)
+    assert paired(theirs, ours, rate=True).low == -1.0
+    assert paired(ours, theirs).high == pytest.approx(0.8 + half, abs=1e-5)
+
+
+def test_what_is_counted_is_called_by_its_name():
+    """Rounds of a clock are no seeds, in the words of what was found and of its control."""
+    assert words(between(0.1, 0.2), 'round') == '0.15 [0.1, 0.2] (5 rounds, t-interval)'
+    told = Check((1,), 'it is above zero', between(1, 2), 0.0, control=exact(0), without='it', unit='round').to_json()
+    assert told['found']['words'] == '1.5 [1, 2] (5 rounds, t-interval)'
+    timed = Check(
+        (1,), 'it is above zero', exact(1), 0.0, control=between(-2, -1), without='it', unit='round'
+    ).to_json()
+    assert timed['control']['words'] == '-1.5 [-2, -1] (5 rounds, t-interval)'
+
+
 def test_words_have_the_digits_that_matter():
     assert words(exact(0.00123456)) == '0.001235 (exact)'
     assert words(interval([1.0])) == '1 (1 seed, no interval from one seed)'

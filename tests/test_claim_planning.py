@@ -9,7 +9,6 @@ import pytest
 from stitchrl.cli.claims import load
 from stitchrl.core.types import Transition
 from stitchrl.planners.planner import imagine
-from stitchrl.report.claim import words
 
 KEY = jr.key(0)
 
@@ -119,12 +118,6 @@ def test_rollouts_augment_shuffles_what_followed_and_nothing_else():
     assert (mixed.reward[few] != number[few]).mean() > 0.9
     np.testing.assert_array_equal(np.sort(mixed.reward[few]), number[few])
     np.testing.assert_array_equal(mixed.reward[module.FEW :], number[module.FEW :])
-
-
-def test_short_horizons_rounds_of_the_clock_are_called_so():
-    found = load('short_horizons').timed(np.linspace(4, 5, 15))
-    assert 'each a round of the clock' in words(found)
-    assert found.low < found.mean < found.high
 
 
 def test_short_horizons_a_blank_model_pays_nothing():

@@ -103,6 +103,15 @@ def test_the_recorded_results_belong_to_the_experiments():
         assert told['cpu_seconds'] <= 360, path.name  # three minutes of two cores
 
 
+def test_recorded_times_are_over_rounds_of_a_clock_and_not_over_seeds():
+    records = [json.loads(path.read_text()) for path in (claims.CLONED / 'results').glob('*.json')]
+    times = [one for told in records for one in told['checks'] if one['prediction'].startswith('time of')]
+    assert len(times) == 2
+    for one in times:
+        for part in ('found', 'control'):
+            assert '(15 timing rounds, ' in one[part]['words']
+
+
 def test_record_is_what_the_verb_writes(planted):
     told, picture = claims.perform('closed_form')
     module = claims.load('closed_form')

@@ -7,7 +7,9 @@ import sys
 import layouts
 import numpy as np
 import pytest
+from recordings import saved
 
+from stitchrl.cli import main as stitch
 from stitchrl.cli.data import main
 from stitchrl.data.check import fingerprint
 from stitchrl.data.formats import read
@@ -61,6 +63,28 @@ def test_errors_in_the_recording_are_shown_and_leave_with_code_4(path, capsys, o
     assert 'lies outside [-1, 1]' in ' '.join(capsys.readouterr().out.split())
     assert main(['inspect', path, '--low', '-1', *options]) == BadData.code
     assert 'only the lower bound is given' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('scaled', ['observations', 'next_observations'])
+@pytest.mark.parametrize('suffix', ['npz', 'hdf5'])
+def test_pictures_beside_numbers_are_not_cast_but_refused(tmp_path, capsys, suffix, scaled):
+    """Pictures scaled to [0, 1] in one of the two columns would become bytes of 0, or bytes be taken for such."""
+    pictures, last = np.arange(7 * 4, dtype=np.uint8).reshape(7, 2, 2), np.arange(6) % 3 == 2
+    columns = {'observations': pictures[:-1], 'next_observations': pictures[1:]}
+    columns |= {'actions': np.arange(6) % 2, 'rewards': np.ones(6), 'terminals': last}
+    whole = saved(tmp_path / f'whole.{suffix}', columns)
+    mixed = saved(tmp_path / f'mixed.{suffix}', columns | {scaled: columns[scaled] / 255})
+    assert stitch(['data', 'check', str(whole)]) == 0
+    capsys.readouterr()
+    for argv in (
+        ['data', 'inspect', str(mixed)],
+        ['data', 'check', str(mixed)],
+        ['train', 'dqn', '--data', str(mixed)],
+    ):
+        assert stitch(argv) == BadData.code
+        told = ' '.join(' '.join(capsys.readouterr()).split())
+        assert 'next_observations: dtype is' in told
+        assert 'save both as one type, images as uint8' in told
 
 
 def test_a_file_that_cannot_be_read_raises(path, tmp_path):

@@ -50,6 +50,8 @@ def test_help_and_the_table_of_verbs(capsys):
         (['iqk'], r'did you mean iql\?'),
         (['--json', 'iql'], 'the algorithm comes first: stitch explain ALGO --json iql'),
         (['iql', '--preset', 'none'], "no preset 'none'"),
+        (['iql', '--expectile', '1.5'], '--expectile 1.5: expected a number between 0 and 1'),
+        (['td3_bc', '--hidden', '0'], '--hidden 0: expected a whole number from 1 on for each'),
         (['td3_bc', '--kind', 'discrete'], 'td3_bc needs continuous actions'),
         (['alphazero'], 'learns from its own games'),
         (['alphago'], 'equations are in stitchrl.algos.search.alphago'),

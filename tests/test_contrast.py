@@ -34,6 +34,15 @@ def test_swapping_the_sides_turns_the_sign():
         assert (one.mean, *ends(one)) == pytest.approx((-other.mean, -other.high, -other.low))
 
 
+def test_rates_are_never_further_apart_than_1_and_returns_as_far_as_they_like():
+    """Mean difference 0.6, standard error sqrt(0.06 + 0) = 0.24495, 4 degrees of freedom; t(0.975, 4) = 2.77645."""
+    ours, theirs = [1, 1, 1, 0, 0], [0.0] * 5
+    half = 2.77645 * 0.06**0.5
+    assert ends(difference(ours, theirs)) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-5)
+    assert ends(difference(ours, theirs, rate=True)) == pytest.approx((0.6 - half, 1.0), abs=1e-5)
+    assert ends(difference(theirs, ours, rate=True)) == pytest.approx((-1.0, half - 0.6), abs=1e-5)
+
+
 def test_rates_that_do_not_vary_between_seeds_are_joined_from_wilson_intervals():
     found = difference([[1] * 8] * 3, [[0] * 8] * 3, rate=True)
     low, high = wilson(1.0, 24)[0], wilson(0.0, 24)[1]

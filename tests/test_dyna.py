@@ -97,16 +97,21 @@ def test_what_cannot_be():
             Dyna.create(spec, replace(Config(), **settings), KEY)
 
 
+@pytest.mark.nans
 def test_a_table_takes_only_states():
     """Four physical numbers have a largest one too, but that is no state: a recording of them is refused, and in an
-    environment the first update is no number."""
+    environment the first update is no number. How an environment begins is looked at for a table alone."""
     states = Dataset.from_arrays(np.eye(3), [0, 1, 0], np.ones(3), [0, 0, 1], next_obs=np.eye(3)[[1, 2, 0]])
     assert Dyna.select(states, CFG) is states
     numbers = states.with_columns(obs=states.obs * [[1, 1, 0.5]])
-    with pytest.raises(UsageError, match=r'one-hot, row 2 is .*; dqn takes any'):
+    with pytest.raises(UsageError, match=r'one-hot, row 2 is .*; --inner dqn takes any'):
         Dyna.select(numbers, CFG)
     dqn = replace(CFG, inner='dqn')
     assert Dyna.select(numbers, dqn) is numbers
+    Dyna.enter(lambda: np.eye(3)[1], CFG)
+    with pytest.raises(UsageError, match=r'an episode begins with \[1\. +0\.5 0\. +\]; --inner dqn takes any'):
+        Dyna.enter(lambda: np.array([1.0, 0.5, 0.0]), CFG)
+    Dyna.enter(pytest.fail, dqn)
     assert (Dyna.in_parts(CFG), Dyna.in_parts(dqn)) == (False, True)
     agent, rows = Table.create(WALK, CFG, KEY), steps([0, 1], [1, 1], [0, 2], [1, 2], [1, 0])
     assert np.isnan(agent.update(rows._replace(obs=2 * rows.obs), KEY, jnp.int32(0))[1]['critic/loss'])

@@ -354,6 +354,21 @@ def test_weights_that_are_not_finite_are_never_saved(recording, tmp_path, monkey
     assert session.run.read('STATUS.json')['state'] == 'failed'
 
 
+@pytest.mark.nans
+def test_a_run_that_broke_is_not_to_be_resumed_but_its_last_good_weights_begin_another(recording, tmp_path):
+    """The same settings lead to the same end; with a rate that does not overflow the next run goes on."""
+    session = started('td3_bc', recording, tmp_path / 'a run', {'lr': 1e20}, every=STEPS)
+    assert session.run.read('STATUS.json')['resume'] is not None
+    with pytest.raises(StitchError, match='Resumed with the same settings it most likely ends the same way') as stop:
+        finish(session)
+    assert f"--start '{tmp_path / 'a run'}'" in str(stop.value)
+    status = session.run.read('STATUS.json')
+    assert (status['state'], status['resume']) == ('failed', None)
+    again = started('td3_bc', recording, tmp_path / 'again', start=str(tmp_path / 'a run'))
+    finish(again, 0, again.fresh())
+    assert again.run.read('STATUS.json')['state'] == 'finished'
+
+
 def test_what_fails_for_another_reason_is_a_failed_run_that_can_go_on(recording, unbroken, tmp_path, monkeypatch):
     session = started('bc', recording, tmp_path / 'run')
     with monkeypatch.context() as patch, pytest.raises(OSError, match='No space'):

@@ -27,6 +27,7 @@ pytestmark = [
 SMALL = {'hidden': (8,), 'batch': 4}
 ONLINE = {'env': 'cartpole/upright', 'lanes': 2, 'random_steps': 8, 'every': 16, 'seeds': 2, 'eval_episodes': 2}
 MAZE = 'pointmaze/umaze'
+TABLE = {'inner': 'table'}
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +36,8 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(module, 'CHUNKS', (8,))
 
 
-def started(out, algo='dqn', data=None, steps=48, **settings):
-    cfg = configure(algo, 'default', SMALL | {'steps': steps})
+def started(out, algo='dqn', data=None, steps=48, own=None, **settings):
+    cfg = configure(algo, 'default', SMALL | {'steps': steps} | (own or {}))
     return begin(algo, cfg, Settings(**{**ONLINE, **settings, 'out': str(out)}), data, None, ['train', algo])
 
 
@@ -211,6 +212,15 @@ def test_an_agent_that_writes_beside_its_data_goes_on_without(tmp_path, maze):
 def test_what_cannot_be_meant_is_refused(tmp_path, settings, said):
     with pytest.raises(UsageError, match=said):
         started(tmp_path / 'run', **settings)
+
+
+@pytest.mark.parametrize('env', ['cartpole/upright', 'CartPole-v1'])
+def test_an_environment_that_shows_no_states_is_refused_for_a_table_before_anything_starts(tmp_path, env):
+    with pytest.raises(UsageError, match=r'a table needs observations one-hot, here an episode begins with \['):
+        started(tmp_path / 'run', algo='dyna', env=env, own=TABLE)
+    assert not (tmp_path / 'run').exists()
+    session = started(tmp_path / 'rooms', algo='dyna', env='stitchrl.envs.gridworld:GridWorld', own=TABLE)
+    assert session.spec.obs.shape == session.fresh().world.obs.shape[2:]
 
 
 def test_a_ring_that_does_not_fit_is_refused_before_anything_starts(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ IMAGES = Path('docs/images/claims')
 
 def main(argv: list[str]) -> int:
     """Run the verb. A claim that does not hold is a finding, and no failed run: the exit code stays 0."""
-    parser = argparse.ArgumentParser('stitch claims', description=__doc__)
+    parser = argparse.ArgumentParser('stitch claims', description=__doc__, epilog='example: stitch claims run lottery')
     verbs = parser.add_subparsers(dest='verb', required=True)
     verb = verbs.add_parser('list', help='what there is', epilog='example: stitch claims list')
     verb.add_argument('--json', action='store_true', help='as JSON')

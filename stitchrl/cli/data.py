@@ -45,7 +45,8 @@ def inspect(args: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     what = 'Look at recordings, mend them, cut them up, and make some.'
-    parser = argparse.ArgumentParser('stitch data', description=what)
+    example = 'example: stitch data inspect recording.hdf5'
+    parser = argparse.ArgumentParser('stitch data', description=what, epilog=example)
     verbs = parser.add_subparsers(dest='verb', required=True)
     verb = verbs.add_parser(
         'inspect',

@@ -54,7 +54,8 @@ def show(name: str, found: 'Sequence[Finding]', counts: Counter[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser('stitch env', description='Look at environments.')
+    example = 'example: stitch env check Pendulum-v1'
+    parser = argparse.ArgumentParser('stitch env', description='Look at environments.', epilog=example)
     verbs = parser.add_subparsers(dest='verb', required=True)
     verb = verbs.add_parser(
         'check',

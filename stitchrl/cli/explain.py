@@ -54,10 +54,12 @@ def main(argv: list[str]) -> int:
 
 
 def parse(algo: str, argv: list[str]) -> tuple[Plain, Any]:
-    """Options -> (Plain, the algorithm's Config). Defaults: the class, then the preset."""
+    """Options -> (Plain, the algorithm's Config), held to its bounds. Defaults: the class, then the preset."""
     import tyro
 
     from stitchrl.cli.train import peek
+    from stitchrl.core.config import to_json
+    from stitchrl.loops.bounds import option
     from stitchrl.loops.settings import configure
 
     preset = peek(argv, '--preset') or 'default'
@@ -71,7 +73,7 @@ def parse(algo: str, argv: list[str]) -> tuple[Plain, Any]:
         args=argv,
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    return request.plain, request.cfg
+    return request.plain, configure(algo, preset, to_json(request.cfg), option)
 
 
 def show(found: 'Explanation') -> None:

@@ -1,6 +1,7 @@
 """What every algorithm is: an immutable pytree that acts and learns."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -32,6 +33,11 @@ class Agent(eqx.Module):
     def select(cls, data: Dataset, cfg: Any) -> Dataset:
         """The part of the data that the algorithm learns from, on the host, once before training. Default: all."""
         return data
+
+    @classmethod
+    def enter(cls, first: Callable[[], Any], cfg: Any) -> None:
+        """UsageError for an environment that it cannot learn in although it could by the spec. `first()` begins an
+        episode there and returns the observation, in raw units. Default: any will do."""
 
     @classmethod
     def in_parts(cls, cfg: Any) -> bool:

@@ -126,6 +126,9 @@ def _misshapen(columns: Columns, name: str, x: np.ndarray) -> Iterator[Finding]:
         want = (None, None)
     if x.dtype.kind not in kinds:
         yield error(name, f'dtype is {x.dtype}', 'save flags as booleans' if kinds == 'b' else 'save plain numbers')
+    elif name == 'next_observations' and x.dtype.kind != columns.obs.dtype.kind:  # the one would be cast to the other
+        what = f'dtype is {x.dtype}, that of observations {columns.obs.dtype}'
+        yield error(name, what, 'save both as one type, images as uint8')
     if x.ndim != len(want) or any(w not in (None, n) for w, n in zip(want, x.shape, strict=True)):
         expected = ' x '.join('N' if i == 0 else 'any' if w is None else str(w) for i, w in enumerate(want))
         what = f'shape is {" x ".join(map(str, x.shape)) or "()"}, expected {expected}'
@@ -163,8 +166,7 @@ def _not_finite(columns: Columns) -> Iterator[Finding]:
             continue
         for word, test in (('NaN', np.isnan), ('infinite', np.isinf)):
             bad = test(x).reshape(len(x), -1)
-            rows = np.flatnonzero(bad.any(axis=1))
-            if len(rows):
+            if len(rows := np.flatnonzero(bad.any(axis=1))):
                 where = f' in dimension {bad[rows[0]].argmax()}' if bad.shape[1] > 1 else ''
                 yield error(name, word + where, 'repair these rows or drop their episodes', rows)
 
@@ -183,10 +185,8 @@ def _outside(columns: Columns, low: Bound, high: Bound) -> Iterator[Finding]:
     excess = np.maximum(low - a, a - high) / (high - low)  # in ranges; NaN is an error of its own
     worst = excess.max(axis=1)
     far, near = np.flatnonzero(worst > TOLERANCE), np.flatnonzero((worst > 0) & (worst <= TOLERANCE))
-    for rows, make, fix in (
-        (far, error, 'correct the bounds or the units'),
-        (near, warning, 'none needed; they will be clipped'),
-    ):
+    both = (far, error, 'correct the bounds or the units'), (near, warning, 'none needed; they will be clipped')
+    for rows, make, fix in both:
         if len(rows):
             d = int(excess[rows[0]].argmax())
             what = f'{a[rows[0], d]:.7g} in dimension {d} lies outside [{low[d]:g}, {high[d]:g}]'

@@ -1,5 +1,6 @@
 """A training run from request to result: prepare, loop, judge, save. Knows no algorithm and no environment by name."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -134,14 +135,16 @@ class Session:
             raise self.fail(part, *(self.broken or (part.step - 1, int(good.argmin()), 'a weight')))
 
     def fail(self, part: Chunk, step: int, seed: int, name: str) -> StitchError:
-        """Write the batch that broke an update and say which."""
+        """Write the batch that broke an update; say which, and what may end otherwise."""
+        self.run.resumable = False  # it would compute the same
         batch = self.work.batch(part, seed, step)
         np.savez(self.run.path / 'broken_batch.npz', **{k: v for k, v in batch._asdict().items() if v is not None})
         return StitchError(
             f'{name} of seed {self.settings.seed + seed} is not finite from step {step} on; its batch is in '
             f'{self.run.path / "broken_batch.npz"}, '
             f'the last good checkpoint is {checkpoint.steps(self.run.checkpoints)[-1]}. '
-            'Try a lower --lr, or look at the data: stitch data inspect'
+            'Resumed with the same settings it most likely ends the same way: try a lower --lr, anew or from that '
+            f'checkpoint (--start {shlex.quote(str(self.run.path))}), or look at the data: stitch data inspect'
         )
 
     def interrupted(self, part: Chunk, stop: Stop) -> StitchError:

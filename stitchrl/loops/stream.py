@@ -15,6 +15,7 @@ from stitchrl.data.blend import source
 from stitchrl.data.dataset import Dataset
 from stitchrl.data.replay import Replay
 from stitchrl.envs.env import Env
+from stitchrl.envs.gymnasium import Lanes
 from stitchrl.loops.beside import Beside
 from stitchrl.loops.chunk import Chunk, beside, mean_of
 from stitchrl.loops.offline import INSPECT, REFRESH, UPDATE, roots
@@ -100,6 +101,17 @@ class Stream:
             else:
                 live = device_ticks(live, self.env, constants, keys, np.int32(tick), count, self.plan, each)
         return live
+
+
+def glimpse(env: Any, seed: int) -> np.ndarray:
+    """The observation with which an episode begins, of a device or a host environment."""
+    if isinstance(env, Env):
+        return np.asarray(env.reset(jr.key(seed)).obs)
+    vector = env.vector(1)
+    try:
+        return Lanes(vector).reset(seed)[0]
+    finally:
+        vector.close()
 
 
 @partial(jax.jit, donate_argnums=0, static_argnums=4)

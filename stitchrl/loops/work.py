@@ -24,7 +24,7 @@ from stitchrl.loops.plan import Plan
 from stitchrl.loops.reading import Reading, admit
 from stitchrl.loops.settings import Settings
 from stitchrl.loops.space import free, size
-from stitchrl.loops.stream import Stream
+from stitchrl.loops.stream import Stream, glimpse
 from stitchrl.runs.policy import without_optimisers
 
 Recording = Dataset | OnDisk
@@ -94,10 +94,10 @@ class Work:
         if settings.lanes < 1 or settings.ratio <= 0 or not 0 <= settings.mix < 1:
             got = f'lanes is {settings.lanes}, ratio {settings.ratio:g} and mix {settings.mix:g}'
             raise UsageError(f'{got}; expected at least 1, above 0, and from 0 to under 1')
+        self.algo.enter(lambda: glimpse(world, settings.seed), self.cfg)
         random = settings.random_steps if settings.random_steps is not None else (0 if mixed else 1000)
-        plan = Plan(
-            settings.lanes, settings.ratio, random, settings.mix if mixed else 0.0, getattr(self.cfg, 'refresh', 0)
-        )
+        mix, refresh = settings.mix if mixed else 0.0, getattr(self.cfg, 'refresh', 0)
+        plan = Plan(settings.lanes, settings.ratio, random, mix, refresh)
         rows = min(settings.capacity, 2 * self.online + 4 * settings.lanes)  # an episode takes a row more than steps
         self.bytes = memory(self.spec, rows, settings.lanes) * settings.seeds
         what = f'the rings of {settings.seeds} seeds, {rows:,} steps each, take'

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from stitchrl.errors import UsageError
-from stitchrl.report.statistics import Interval, interval, wilson
+from stitchrl.report.statistics import RATES_APART, Interval, interval, wilson, within
 
 Verdict = Literal['holds', 'does not hold', 'undecided']
 EXACT = 'exact'
@@ -30,6 +30,7 @@ class Check:
     below: float = np.inf
     control: Interval | None = None  # the quantity where its cause is taken away
     without: str = ''  # what the control lacks, or has instead
+    unit: str = 'seed'  # what the intervals are over, where it is no seed
 
     def __post_init__(self) -> None:
         if not self.above < self.below or (self.above, self.below) == (-np.inf, np.inf):
@@ -64,12 +65,12 @@ class Check:
             'prediction': self.prediction,
             'predicted': {name: bound for name, bound in bounds.items() if np.isfinite(bound)},
             'mark': self.mark,
-            'found': asdict(self.found) | {'words': words(self.found)},
+            'found': asdict(self.found) | {'words': words(self.found, self.unit)},
             'verdict': self.verdict,
             'control': None
             if self.control is None
             else asdict(self.control)
-            | {'words': words(self.control), 'without': self.without, 'verdict': self.control_verdict},
+            | {'words': words(self.control, self.unit), 'without': self.without, 'verdict': self.control_verdict},
         }
 
 
@@ -125,26 +126,29 @@ def exact(value: float) -> Interval:
 def paired(ours: Any, theirs: Any, *, rate: bool = False) -> Interval:
     """Interval of the mean difference ours - theirs over seeds, both [S] or [S, E], seed i of both alike.
 
-    `rate`: scores are successes. Where every seed shows the same difference, nothing is seen of the spread between
-    seeds; the interval is then over episodes, by both sides' Wilson intervals (Newcombe, 1998), and says so.
+    `rate`: scores are rates, their difference lies in [-1, 1]. Where every seed shows the same difference, nothing is
+    seen of the spread between seeds; the interval is then over episodes, by both sides' Wilson intervals (Newcombe,
+    1998), and says so.
     """
     a, b = np.asarray(ours, float), np.asarray(theirs, float)
     means = lambda scores: scores.reshape(len(scores), -1).mean(1)
     found = interval(means(a) - means(b))
-    if found.low is not None or not rate or a.ndim < 2:
+    if not rate:
         return found
-    (low_a, high_a), (low_b, high_b) = (wilson(x.mean(), x.size) for x in (a, b))
-    down = np.hypot(a.mean() - low_a, high_b - b.mean())
-    up = np.hypot(high_a - a.mean(), b.mean() - low_b)
-    how = 'Newcombe over episodes, within-seed'
-    return Interval(found.mean, float(found.mean - down), float(found.mean + up), how, found.seeds, a.shape[1])
+    if found.low is None and a.ndim > 1:
+        (low_a, high_a), (low_b, high_b) = (wilson(x.mean(), x.size) for x in (a, b))
+        down = np.hypot(a.mean() - low_a, high_b - b.mean())
+        up = np.hypot(high_a - a.mean(), b.mean() - low_b)
+        how = 'Newcombe over episodes, within-seed'
+        found = Interval(found.mean, float(found.mean - down), float(found.mean + up), how, found.seeds, a.shape[1])
+    return within(found, RATES_APART)
 
 
-def words(found: Interval) -> str:
-    """An interval for a table, with as many digits as it needs."""
+def words(found: Interval, unit: str = 'seed') -> str:
+    """An interval for a table, with as many digits as it needs. `unit`: what it is over."""
     if found.method == EXACT:
         return f'{found.mean:.4g} (exact)'
-    counts = f'{found.seeds} seed' + 's' * (found.seeds > 1)
+    counts = f'{found.seeds} {unit}' + 's' * (found.seeds > 1)
     if found.low is None:
         return f'{found.mean:.3g} ({counts}, {found.method})'
     return f'{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}] ({counts}, {found.method})'

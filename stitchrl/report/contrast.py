@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stitchrl.report.scores import table
-from stitchrl.report.statistics import MANY, Interval, equal, interval, student, welch
+from stitchrl.report.statistics import MANY, RATES_APART, Interval, equal, interval, student, welch, within
 
 GRID = 4001  # probabilities that are tried as the ends of an interval
 
@@ -20,7 +20,8 @@ def difference(ours: Any, theirs: Any, *, rate: bool = False, level: float = 0.9
 
     Welch's t-interval of the means (Welch, 1947). Where both have 10 seeds, or neither side's seeds differ, the
     intervals of the two scores are joined (Zou and Donner, 2008): [d - sqrt((a - la)^2 + (ub - b)^2), d +
-    sqrt((ua - a)^2 + (b - lb)^2)]. Raises UsageError as `interval` does.
+    sqrt((ua - a)^2 + (b - lb)^2)]. `rate`: scores are rates, their difference lies in [-1, 1]. Raises UsageError as
+    `interval` does.
     """
     a, b = table(ours, rate=rate).mean(1), table(theirs, rate=rate).mean(1)
     gap, seeds = float(a.mean() - b.mean()), min(len(a), len(b))
@@ -28,8 +29,10 @@ def difference(ours: Any, theirs: Any, *, rate: bool = False, level: float = 0.9
         return Interval(gap, None, None, 'no interval from one seed', seeds, None, level)
     if seeds < MANY and not (equal(a) and equal(b)):
         half = welch(a, b, (1 + level) / 2)
-        return Interval(gap, gap - half, gap + half, "Welch's t-interval", seeds, None, level)
-    return joined(interval(ours, rate=rate, level=level), interval(theirs, rate=rate, level=level), seeds)
+        found = Interval(gap, gap - half, gap + half, "Welch's t-interval", seeds, None, level)
+    else:
+        found = joined(interval(ours, rate=rate, level=level), interval(theirs, rate=rate, level=level), seeds)
+    return within(found, RATES_APART) if rate else found
 
 
 def joined(a: Interval, b: Interval, seeds: int) -> Interval:

@@ -17,6 +17,7 @@ from stitchrl.data.references import Reference
 from stitchrl.report.scores import curves, last, table
 
 MANY = 10  # seeds from which a bootstrap over them is worth its name
+RATE, RATES_APART = (0.0, 1.0), (-1.0, 1.0)  # where a rate lies, and the difference of two
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,18 @@ def interval(scores: Any, *, rate: bool = False, level: float = 0.95, seed: int 
     elif count < MANY:
         half = student((1 + level) / 2, count - 1) * float(means.std(ddof=1)) / count**0.5
         ends, method = (mean - half, mean + half), 't-interval'
-        ends = (max(ends[0], 0.0), min(ends[1], 1.0)) if rate else ends
     else:
         mean, method = float(iqm(means)), 'bootstrap of the IQM'
         ends = bootstrap(values, level, seed, resamples)
-    return Interval(mean, *ends, method, count, episodes, level)
+    found = Interval(mean, *ends, method, count, episodes, level)
+    return within(found, RATE) if rate else found
+
+
+def within(found: Interval, bounds: tuple[float, float]) -> Interval:
+    """The interval without what the quantity cannot be: a t-interval knows no bounds of RATE or RATES_APART."""
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, bounds[0]), high=min(found.high, bounds[1]))
 
 
 def decimals(size: float) -> int:

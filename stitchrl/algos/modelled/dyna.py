@@ -9,6 +9,7 @@ is Dyna-Q: Q is a table, and the model is what happened last. With `dqn` the mod
 update. Any other model and inner agent by `Dyna.of`. Sutton, 1990.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -65,6 +66,8 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         | {'final_epsilon': 0.1, 'random_steps': 1},
     ),
 }
+ONE_HOT, INSTEAD = 'a table needs observations one-hot', '--inner dqn takes any'
+BRIEF: dict[str, Any] = {'threshold': 6, 'precision': 3}  # of an observation in a message
 
 
 class Table(Agent):
@@ -88,7 +91,7 @@ class Table(Agent):
 
     def update(self, batch: Transition, key: jax.Array, t: jax.Array) -> tuple['Table', Info]:
         """Rows of the same s and a are added up. The loss of rows that are not one-hot is no number: that ends the run,
-        for only here is it seen what an environment shows."""
+        for only here is it seen what an environment shows after its first observation."""
         at, after = (batch.obs.argmax(-1), batch.action), self.q[batch.next_obs.argmax(-1)]
         error = greedy_target(batch, after, after) - self.q[at]
         loss = jnp.where(onehot(batch.obs).all(), (error**2).mean(), jnp.nan)
@@ -110,7 +113,7 @@ class Dyna(Agent):
         k_model, k_inner = jr.split(key)
         if cfg.inner == 'table':
             if cfg.normalise:
-                raise UsageError('a table needs observations one-hot; leave normalise off')
+                raise UsageError(f'{ONE_HOT}; leave normalise off')
             return cls.of(LastSeen.create(spec), Table.create(spec, cfg, k_inner), cfg)
         module = algorithm(cfg.inner)
         shared = {f.name for f in fields(module.Config)} & {f.name for f in fields(cfg)}
@@ -132,8 +135,14 @@ class Dyna(Agent):
             states(data.spec)
             if not (fits := onehot(np.asarray(data.obs))).all():
                 row = int(fits.argmin())
-                raise UsageError(f'a table needs observations one-hot, row {row} is {data.obs[row]}; dqn takes any')
+                raise UsageError(f'{ONE_HOT}, row {row} is {np.array2string(data.obs[row], **BRIEF)}; {INSTEAD}')
         return data
+
+    @classmethod
+    def enter(cls, first: Callable[[], Any], cfg: Config) -> None:
+        """UsageError for a table where an episode begins with an observation that is not one-hot."""
+        if cfg.inner == 'table' and (obs := first()).ndim == 1 and not onehot(obs):
+            raise UsageError(f'{ONE_HOT}, here an episode begins with {np.array2string(obs, **BRIEF)}; {INSTEAD}')
 
     @classmethod
     def in_parts(cls, cfg: Config) -> bool:

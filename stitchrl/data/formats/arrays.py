@@ -16,10 +16,6 @@ def columns_from(**arrays: Any) -> Columns:
     """Columns of arrays, or what becomes one, called as in `Columns`; None: there is no such column. Raises BadData."""
     given = {field: x for field, x in arrays.items() if x is not None}
     columns = {field: convert(WHERE, field, NAMES[field][0], _plain(field, x), []) for field, x in given.items()}
-    here, after = columns['obs'].dtype, columns.get('next_obs', columns['obs']).dtype
-    if here != after:  # images beside numbers: the last ones of an episode would be cut to bytes
-        fix = 'save both as one type, images as uint8'
-        raise BadData(f'{WHERE}: observations are {here}, next_observations {after}. Fix: {fix}')
     return assemble(columns, {}, [])
 
 
