@@ -3,7 +3,8 @@
 Episodes of one seed share its luck, so an interval is over seeds. Under 10 seeds it is a t-interval on the
 seeds' means; from 10 seeds a two-level percentile bootstrap of the interquartile mean (Agarwal et al., 2021).
 Where all seeds have the same rate, which shows nothing of the spread between seeds, it is a Wilson interval
-over episodes and says so. One seed never gets an interval.
+over episodes and says so: a lower limit to what is unknown, for it knows of no other seeds, and takes episodes that
+begin alike, as those of all agents of a run do, for independent ones. One seed never gets an interval.
 """
 
 import math
