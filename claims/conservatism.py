@@ -134,7 +134,7 @@ def measure(key, good):
 
 
 def run() -> Claim:
-    """Ten worlds, all alphas at once."""
+    """Forty worlds, all alphas at once."""
     keys = jr.split(jr.key(0), SEEDS)
     found, good = (
         {name: np.asarray(x) for name, x in jax.vmap(measure, in_axes=(0, None))(keys, flag).items()}

@@ -84,7 +84,7 @@ def run() -> Claim:
     """Exact expectiles, then the library's IQL and the misplaced one."""
     right, wrong = ({tau: learned(algo, tau) for tau in TAUS} for algo in (iql.IQL, Misplaced))
     tickets = np.asarray(recording().reward)[np.asarray(recording().starts)][EACH:]
-    checks = [*fits(tickets), *sides(), *readings(wrong), *gambles(right, wrong)]
+    checks = [*fits(tickets), *sides(), *readings(wrong), stays(right, wrong), *gambles(right, wrong)]
     return Claim(checks, draw(right, wrong), CAPTION, ALT, ())
 
 
@@ -122,6 +122,21 @@ def readings(wrong):
         found = interval(wrong[tau][0][:, LOTTERY])
         low, high = 0.9 * reads, 1.1 * reads
         yield Check((77,), f'on the TD target the lottery reads {reads} at tau {tau}, within a tenth', found, low, high)
+
+
+def stays(right, wrong):
+    """77: with the expectile on V what it is worth does not depend on tau."""
+    worth = lambda found: interval(found[TAUS[-1]][0][:, LOTTERY])
+    mean = PRIZE * CHANCE
+    return Check(
+        (77,),
+        'on V the lottery reads its mean at tau 0.99, within a fifth',
+        worth(right),
+        0.8 * mean,
+        1.2 * mean,
+        control=worth(wrong),
+        without='expectile on the TD target',
+    )
 
 
 def gambles(right, wrong):
