@@ -134,7 +134,7 @@ def verdicts(seeds: dict[str, list[float]], peer: dict[str, list[float]]) -> dic
     ):
         if better in seeds and worse in seeds:
             marks[name] = compare(seeds[better], seeds[worse], 0.0)
-    for algo in set(peer) & set(seeds):
+    for algo in sorted(set(peer) & set(seeds)):
         marks[f'{algo} not {MARGIN:g} below d3rlpy'] = compare(seeds[algo], peer[algo], -MARGIN)
     return marks
 
