@@ -170,7 +170,8 @@ def main() -> None:
         found[part] = how | {'settings': PARTS[part][1], 'more': more} | outcome(runs)
         print(f'{part:14s} {found[part]["normalised"]}', flush=True)
         seeds = {name: result['seeds_normalised'] for name, result in found.items()}
-        seeds['td3_bc'] = seeds.get('td3_bc', []) + seeds.pop('td3_bc_later', [])
+        if later := seeds.pop('td3_bc_later', []):
+            seeds['td3_bc'] = seeds.get('td3_bc', []) + later
         result = {'settings': SETTINGS, 'results': found, 'peer_normalised': peer, 'marks': verdicts(seeds, peer)}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1) + '\n')
